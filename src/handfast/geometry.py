@@ -1,0 +1,119 @@
+"""Cameras, rigid transforms and affine crops.
+
+Conventions: metres; right-handed camera axes, x right, y down, z forward; pixel centres at integer
+coordinates, so that an image of width W covers -0.5 .. W - 0.5; ``T_a_b`` takes points in b to a.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from handfast.errors import HandfastError
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A pinhole camera without distortion: focal lengths and principal point in pixels, image size."""
+
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+    width: int
+    height: int
+
+    def __post_init__(self) -> None:
+        if not (self.fx > 0 and self.fy > 0 and self.width > 0 and self.height > 0):
+            raise HandfastError(f"a camera needs positive focal lengths and size, got {self}")
+
+    @property
+    def K(self) -> np.ndarray:
+        """(3, 3) intrinsic matrix."""
+        return np.array([[self.fx, 0, self.cx], [0, self.fy, self.cy], [0, 0, 1.0]])
+
+    def project(self, points_m: np.ndarray) -> np.ndarray:
+        """(..., 3) m in camera space, z > 0 -> (..., 2) px."""
+        z = points_m[..., 2:]
+        return points_m[..., :2] / z * (self.fx, self.fy) + (self.cx, self.cy)
+
+    def unproject(self, points_px: np.ndarray, depth_m: np.ndarray) -> np.ndarray:
+        """(..., 2) px and (...) m along z -> (..., 3) m in camera space."""
+        xy = (points_px - (self.cx, self.cy)) / (self.fx, self.fy) * depth_m[..., None]
+        return np.concatenate([xy, depth_m[..., None]], axis=-1)
+
+    def warped(self, A: np.ndarray, width: int, height: int) -> "Camera":
+        """The camera of an image warped by the axis-aligned affine A (2, 3): x' = A x."""
+        return Camera(
+            fx=float(self.fx * A[0, 0]),
+            fy=float(self.fy * A[1, 1]),
+            cx=float(A[0, 0] * self.cx + A[0, 2]),
+            cy=float(A[1, 1] * self.cy + A[1, 2]),
+            width=width,
+            height=height,
+        )
+
+
+def rotation_from_axis_angle(axis_angle: np.ndarray) -> np.ndarray:
+    """Rodrigues: (..., 3) rad -> (..., 3, 3)."""
+    angle = np.linalg.norm(axis_angle, axis=-1)[..., None, None]
+    x, y, z = np.moveaxis(axis_angle, -1, 0)
+    zero = np.zeros_like(x)
+    S = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape(*x.shape, 3, 3)
+    # np.sinc is sin(pi x) / (pi x): exact and smooth at zero.
+    return np.eye(3) + np.sinc(angle / np.pi) * S + 0.5 * np.sinc(angle / (2 * np.pi)) ** 2 * (S @ S)
+
+
+def random_rotation(rng: np.random.Generator) -> np.ndarray:
+    """A (3, 3) rotation drawn uniformly from SO(3) (Shoemake's quaternion)."""
+    q = rng.standard_normal(4)
+    w, x, y, z = q / np.linalg.norm(q)
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+        ]
+    )
+
+
+def transform(T: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Apply a rigid ``T_a_b`` (4, 4) to points in b (..., 3)."""
+    return points @ T[:3, :3].T + T[:3, 3]
+
+
+def invert_rigid(T: np.ndarray) -> np.ndarray:
+    """The inverse of a rigid (4, 4)."""
+    inverse = np.eye(4)
+    inverse[:3, :3] = T[:3, :3].T
+    inverse[:3, 3] = -T[:3, :3].T @ T[:3, 3]
+    return inverse
+
+
+def fit_affine(width: int, height: int, to_width: int, to_height: int) -> np.ndarray:
+    """The (2, 3) affine that letterboxes a whole image into another size, aspect kept, centred."""
+    scale = min(to_width / width, to_height / height)
+    return crop_affine(((width - 1) / 2, (height - 1) / 2), to_width / scale, to_width, to_height)
+
+
+def crop_affine(
+    centre_px: tuple[float, float], crop_width_px: float, to_width: int, to_height: int
+) -> np.ndarray:
+    """The (2, 3) affine that takes a crop of the given width about a centre to another image size."""
+    s = to_width / crop_width_px
+    return np.array(
+        [
+            [s, 0, (to_width - 1) / 2 - s * centre_px[0]],
+            [0, s, (to_height - 1) / 2 - s * centre_px[1]],
+        ]
+    )
+
+
+def apply_affine(A: np.ndarray, points_px: np.ndarray) -> np.ndarray:
+    """(2, 3) affine on (..., 2) px."""
+    return points_px @ A[:, :2].T + A[:, 2]
+
+
+def invert_affine(A: np.ndarray) -> np.ndarray:
+    """The inverse of a (2, 3) affine."""
+    M = np.linalg.inv(A[:, :2])
+    return np.concatenate([M, -M @ A[:, 2:]], axis=1)

@@ -1,0 +1,140 @@
+"""What travels between the parts: a sensor frame, a hand's label, a hand as found. Checked once, here."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from handfast.errors import HandfastError
+from handfast.geometry import Camera
+from handfast.skeleton import SIDES
+
+KEY_POSES = ("ok", "open_hand", "pinch", "c", "fist", "l", "point", "thumbs_up", "other")
+ORIENTATIONS = 8  # classes of 45 degrees of pronation, 0 = palm to the camera
+
+
+def _check_array(what: str, array: np.ndarray, dtype: type, shape: tuple[int | None, ...]) -> None:
+    fits = (
+        isinstance(array, np.ndarray)
+        and np.issubdtype(array.dtype, dtype)
+        and array.ndim == len(shape)
+        and all(want is None or want == got for want, got in zip(shape, array.shape, strict=True))
+    )
+    if not fits:
+        want = f"{np.dtype(dtype).name if dtype is not np.floating else 'float'} {shape}"
+        got = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
+        raise HandfastError(f"{what}: expected {want.replace('None', 'any')}, got {got}")
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One moment of one sensor.
+
+    amplitude: (H, W) uint8, infrared or time-of-flight amplitude; None for a depth-only sensor.
+    depth: (H, W) uint16 in units of ``depth_unit_mm``, 0 = no value; None for an amplitude-only sensor.
+    camera: needed with depth, to lift key-points to 3D.
+    """
+
+    index: int
+    time_s: float
+    amplitude: np.ndarray | None = None
+    depth: np.ndarray | None = None
+    depth_unit_mm: float = 1.0
+    camera: Camera | None = None
+
+    def __post_init__(self) -> None:
+        if self.amplitude is None and self.depth is None:
+            raise HandfastError(f"frame {self.index}: expected an amplitude or a depth image, got neither")
+        if self.amplitude is not None:
+            _check_array(f"frame {self.index}: amplitude", self.amplitude, np.uint8, (None, None))
+        if self.depth is not None:
+            _check_array(f"frame {self.index}: depth", self.depth, np.uint16, (None, None))
+            if not self.depth_unit_mm > 0:
+                raise HandfastError(
+                    f"frame {self.index}: depth_unit_mm must be > 0, got {self.depth_unit_mm}"
+                )
+        if self.amplitude is not None and self.depth is not None:
+            _check_array(f"frame {self.index}: depth", self.depth, np.uint16, self.amplitude.shape)
+        if self.camera is not None and (self.camera.height, self.camera.width) != self.shape:
+            raise HandfastError(
+                f"frame {self.index}: camera is {self.camera.width} x {self.camera.height}, "
+                f"image is {self.shape[1]} x {self.shape[0]}"
+            )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width)."""
+        return (self.amplitude if self.amplitude is not None else self.depth).shape
+
+    def depth_m(self) -> np.ndarray:
+        """(H, W) float32 metres, 0 = no value."""
+        return self.depth.astype(np.float32) * np.float32(self.depth_unit_mm * 1e-3)
+
+
+@dataclass(frozen=True, eq=False)
+class HandPose:
+    """A hand as found in a frame.
+
+    side: 'left' or 'right'. score: 0..1. keypoints_px: (21, 2), x right, y down. visible: (21,) bool.
+    xyz_mm: (21, 3) in camera space, NaN rows where no depth supports a key-point; None without depth.
+    track: number that stays with the hand from frame to frame.
+    """
+
+    side: str
+    score: float
+    keypoints_px: np.ndarray
+    visible: np.ndarray
+    xyz_mm: np.ndarray | None = None
+    track: int = 0
+
+    def __post_init__(self) -> None:
+        if self.side not in SIDES:
+            raise HandfastError(f"side: expected one of {SIDES}, got {self.side!r}")
+        k = len(self.keypoints_px)
+        _check_array("keypoints_px", self.keypoints_px, np.floating, (k, 2))
+        _check_array("visible", self.visible, np.bool_, (k,))
+        if self.xyz_mm is not None:
+            _check_array("xyz_mm", self.xyz_mm, np.floating, (k, 3))
+
+
+@dataclass(frozen=True, eq=False)
+class HandLabel:
+    """The truth about one hand.
+
+    keypoints_px: (21, 2). keypoints_m: (21, 3) camera space. visible: (21,) bool, the joint's own skin is
+    the nearest surface there. key_pose: index into KEY_POSES. orientation: 0..7, see ORIENTATIONS.
+    """
+
+    side: str
+    keypoints_px: np.ndarray
+    keypoints_m: np.ndarray
+    visible: np.ndarray
+    key_pose: int
+    orientation: int
+
+    def __post_init__(self) -> None:
+        if self.side not in SIDES:
+            raise HandfastError(f"side: expected one of {SIDES}, got {self.side!r}")
+        _check_array("keypoints_px", self.keypoints_px, np.floating, (21, 2))
+        _check_array("keypoints_m", self.keypoints_m, np.floating, (21, 3))
+        _check_array("visible", self.visible, np.bool_, (21,))
+        if not 0 <= self.key_pose < len(KEY_POSES):
+            raise HandfastError(f"key_pose: expected 0..{len(KEY_POSES) - 1}, got {self.key_pose}")
+        if not 0 <= self.orientation < ORIENTATIONS:
+            raise HandfastError(f"orientation: expected 0..{ORIENTATIONS - 1}, got {self.orientation}")
+
+
+@dataclass(frozen=True, eq=False)
+class HandSample:
+    """A labelled frame: what every data-set reader and the synthesis yield.
+
+    segmentation: (H, W) uint8, 0 background, 1 left hand, 2 right hand (without forearm); None if
+    unknown.
+    """
+
+    frame: Frame
+    hands: tuple[HandLabel, ...]
+    segmentation: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if self.segmentation is not None:
+            _check_array("segmentation", self.segmentation, np.uint8, self.frame.shape)
