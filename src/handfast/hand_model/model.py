@@ -25,10 +25,10 @@ FINGER_BONES = BONES.index("thumb_1") + np.arange(15).reshape(5, 3)
 class HandAsset:
     """The baked hand: V vertices, F faces, 21 bones, S shape directions (one unit = one standard deviation).
 
-    vertices_m (V, 3), joints_m (21, 3): the mean hand at rest. shape_vertices_m (S, V, 3), shape_joints_m
-    (S, 21, 3). faces (F, 3). parents (21,). bone_indices, bone_weights (V, 6). tip_vertices (5,).
-    joint_axes (21, 3, 3): columns flexion, abduction, twist. The anny_* arrays say how to make the same
-    hand with anny itself.
+    vertices_m (V, 3), joints_m (21, 3): the mean hand at rest; a joint is where its bone turns, which is the
+    wrist for the palm and for the forearm. shape_vertices_m (S, V, 3), shape_joints_m (S, 21, 3). faces
+    (F, 3). parents (21,). bone_indices, bone_weights (V, 6). tip_vertices (5,). joint_axes (21, 3, 3):
+    columns flexion, abduction, twist. The anny_* arrays say how to make the same hand with anny itself.
     """
 
     vertices_m: np.ndarray

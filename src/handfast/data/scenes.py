@@ -1,0 +1,275 @@
+"""Scenes to render: who the person is, where the hands are, what else stands about.
+
+Egocentric, desk-facing and free views; one or two hands with forearms and upper arms; a room, a body and
+up to ten distracting objects, finger-like ones among them.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from handfast.data.meshes import Mesh, join, solid, unit_ball, unit_box, unit_tube
+from handfast.geometry import Camera, random_rotation, rotation_from_axis_angle
+from handfast.hand_model.model import HandAsset, faces_of, joint_rotations, pose_hand
+from handfast.hand_model.pose_prior import PosePrior, sample_pose
+from handfast.skeleton import SIDES
+from handfast.structures import ORIENTATIONS
+
+VIEWS = ("egocentric", "desk", "sideways", "from_above", "any")
+VIEW_SHARES = (0.3, 0.25, 0.2, 0.1, 0.15)
+# Mean direction of the fingers in camera axes and its spread, per view.
+_FINGERS = {
+    "egocentric": ((0.0, -0.7, 0.5), (0.5, 0.4, 0.4)),
+    "desk": ((0.0, -0.8, -0.35), (0.55, 0.4, 0.35)),
+    "sideways": ((1.0, 0.0, 0.0), (0.2, 0.4, 0.35)),
+    "from_above": ((0.0, 0.9, 0.0), (0.5, 0.3, 0.35)),
+}
+HAND_LENGTH_M = 0.19
+
+
+@dataclass(frozen=True, eq=False)
+class Person:
+    """What stays the same for one synthetic person."""
+
+    shape: np.ndarray
+    skin_albedo: float
+    sleeve_start_m: float  # distance from the wrist where the sleeve begins; beyond 0.23 a bare arm
+    sleeve_thickness_m: float
+    sleeve_albedo: float
+
+
+@dataclass(frozen=True, eq=False)
+class PlacedHand:
+    """A hand of a scene in camera space."""
+
+    side: str
+    keypoints_m: np.ndarray
+    key_pose: int
+    orientation: int
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A camera, all that it can see as one mesh, and the hands in it. Labels: 1 left hand, 2 right hand."""
+
+    camera: Camera
+    mesh: Mesh
+    hands: tuple[PlacedHand, ...]
+
+
+def sample_person(rng: np.random.Generator) -> Person:
+    """A person with hands of their own shape, skin and sleeves."""
+    return Person(
+        shape=np.clip(rng.standard_normal(10), -2, 2),
+        skin_albedo=rng.uniform(0.35, 0.7),
+        sleeve_start_m=rng.choice([rng.uniform(0.02, 0.2), 1.0]),
+        sleeve_thickness_m=rng.uniform(0.002, 0.012),
+        sleeve_albedo=rng.uniform(0.05, 0.9),
+    )
+
+
+def sample_scene(
+    rng: np.random.Generator, person: Person, prior: PosePrior, asset: HandAsset, width: int, height: int
+) -> Scene:
+    """One frame's scene for an image of the given size; hands of 16 to 0.95 x height pixels."""
+    view = str(rng.choice(VIEWS, p=VIEW_SHARES))
+    camera, distance_m, spot_px = _sample_camera(rng, width, height)
+    hands, meshes = [], []
+    count = rng.choice([0, 1, 2], p=[0.1, 0.55, 0.35])
+    sides = rng.permutation(SIDES) if rng.random() < 0.95 else rng.choice(SIDES, 2)
+    for i, side in enumerate(sides[:count]):
+        if i == 1:
+            spot_px = rng.uniform((0, 0), (width, height))
+        centre_m = camera.unproject(spot_px, np.array(distance_m * rng.uniform(0.85, 1.15)))
+        angles, key_pose = sample_pose(prior, rng)
+        rotation, orientation = _sample_orientation(rng, view, str(side))
+        hand, mesh = place_hand(asset, person, str(side), angles, key_pose, rotation, orientation, centre_m)
+        hands.append(hand)
+        meshes.append(mesh)
+        if rng.random() < 0.8:
+            meshes.append(_upper_arm(rng, mesh, person))
+    meshes += sample_surroundings(rng, camera, distance_m, view, int(rng.integers(0, 11)), tuple(hands))
+    return Scene(camera, join(meshes), tuple(hands))
+
+
+def place_hand(
+    asset: HandAsset,
+    person: Person,
+    side: str,
+    angles_rad: np.ndarray,
+    key_pose: int,
+    rotation: np.ndarray,
+    orientation: int,
+    centre_m: np.ndarray,
+) -> tuple[PlacedHand, Mesh]:
+    """Pose a hand with its middle key-point at centre_m, turned by rotation (hand frame -> camera)."""
+    keypoints, vertices = pose_hand(asset, joint_rotations(asset, angles_rad), person.shape, side)
+    vertices, on_sleeve = _dressed(asset, person, vertices)
+    shift = centre_m - rotation @ ((keypoints.min(0) + keypoints.max(0)) / 2)
+    faces = faces_of(asset, side)
+    is_hand = asset.is_hand[faces].all(1)
+    albedo = np.where(on_sleeve[faces].any(1), person.sleeve_albedo, person.skin_albedo)
+    mesh = Mesh(
+        vertices @ rotation.T + shift,
+        faces,
+        albedo,
+        np.where(is_hand, 1 + SIDES.index(side), 0).astype(np.uint8),
+    )
+    return PlacedHand(side, keypoints @ rotation.T + shift, key_pose, orientation), mesh
+
+
+def orientation_class(rotation: np.ndarray) -> int:
+    """Hand frame -> camera rotation (3, 3) to one of eight classes of pronation, 0 = palm to the camera.
+
+    The angle about the hand's long axis between the palm's normal and the direction to the camera.
+    """
+    long_axis, palm = rotation[:, 1], -rotation[:, 2]
+    to_camera = np.array([0.0, 0, -1]) - long_axis * -long_axis[2]
+    angle = np.arctan2(long_axis @ np.cross(to_camera, palm), palm @ to_camera)
+    return int(np.round(angle / (2 * np.pi / ORIENTATIONS))) % ORIENTATIONS
+
+
+def sample_surroundings(
+    rng: np.random.Generator,
+    camera: Camera,
+    distance_m: float,
+    view: str,
+    objects: int,
+    hands: tuple[PlacedHand, ...],
+) -> list[Mesh]:
+    """A room, perhaps a body, and distracting objects."""
+    meshes = _room(rng, distance_m)
+    if view != "egocentric" and rng.random() < 0.45:
+        meshes += _body(rng, camera, distance_m)
+    for _ in range(objects):
+        pixel = rng.uniform((0, 0), (camera.width, camera.height))
+        if hands and rng.random() < 0.08:
+            place = hands[0].keypoints_m[rng.integers(21)] + rng.normal(0, 0.04, 3)
+        elif rng.random() < 0.25:
+            place = camera.unproject(pixel, np.array(distance_m * rng.uniform(0.75, 1.3)))
+        else:
+            place = camera.unproject(pixel, np.array(distance_m + rng.exponential(0.5) + 0.08))
+        meshes += _object(rng, place, size_m=rng.uniform(0.02, 0.13) * max(place[2], 0.2) / 0.6)
+    return meshes
+
+
+def _sample_camera(rng: np.random.Generator, width: int, height: int) -> tuple[Camera, float, np.ndarray]:
+    """A camera, a distance and a pixel for the hand, so that hands come in all sizes the tracker meets: whole
+    frames, where they are small, and crops about one hand, where they are large and near the centre."""
+    is_crop = rng.random() < 0.55
+    if is_crop:
+        length_px = rng.uniform(0.45, 0.95) * height
+        spot = (0.5 + 0.12 * rng.standard_normal(2)) * (width, height)
+    else:
+        length_px = height * np.exp(rng.uniform(np.log(0.13), np.log(0.8)))
+        spot = rng.uniform(0.08, 0.92, 2) * (width, height)
+    distance_m = float(np.clip(rng.uniform(0.2, 1.0), 0.4 * width * HAND_LENGTH_M / length_px, 1.3))
+    focal_px = length_px * distance_m / HAND_LENGTH_M
+    # A crop is a part of a wider picture: its optical axis may lie outside.
+    off_axis = rng.uniform(-0.5, 0.5, 2) * focal_px if is_crop else rng.normal(0, 3, 2)
+    cx, cy = np.array([(width - 1) / 2, (height - 1) / 2]) + off_axis
+    return Camera(focal_px, focal_px, cx, cy, width, height), distance_m, spot
+
+
+def _sample_orientation(rng: np.random.Generator, view: str, side: str) -> tuple[np.ndarray, int]:
+    if view == "any":
+        rotation = random_rotation(rng)
+        return rotation, orientation_class(rotation)
+    mean, spread = _FINGERS[view]
+    direction = np.array(mean) + np.array(spread) * rng.standard_normal(3)
+    if view == "sideways" and rng.random() < 0.5:
+        direction[0] *= -1
+    y = direction / np.linalg.norm(direction)
+    dorsal = np.array([0.0, 0, -1]) + y * y[2]
+    dorsal /= np.linalg.norm(dorsal)
+    # Backs and palms are what sensors see most; the edge of the hand less.
+    turn = rng.choice(
+        [rng.uniform(-np.pi, np.pi), rng.normal(0, 0.5), rng.normal(np.pi, 0.5)], p=[0.5, 0.25, 0.25]
+    )
+    z = rotation_from_axis_angle(y * turn) @ dorsal
+    rotation = np.stack([np.cross(y, z), y, z], axis=1)
+    return rotation, orientation_class(rotation)
+
+
+def _dressed(asset: HandAsset, person: Person, vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices with the sleeve's thickness, and which of them it covers."""
+    along = -asset.vertices_m[:, 1]
+    on_sleeve = (along > person.sleeve_start_m) & ~asset.is_hand
+    axis = vertices[on_sleeve].mean(0) if on_sleeve.any() else np.zeros(3)
+    away = vertices - axis * (vertices @ axis / max(axis @ axis, 1e-9))[:, None]
+    away /= np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-6)
+    return vertices + np.where(on_sleeve, person.sleeve_thickness_m, 0)[:, None] * away, on_sleeve
+
+
+def _upper_arm(rng: np.random.Generator, hand: Mesh, person: Person) -> Mesh:
+    """A tube that carries the arm on from the forearm's cut, past the elbow."""
+    on_arm = hand.vertices_m[hand.faces[hand.label == 0].ravel()]
+    on_hand = hand.vertices_m[hand.faces[hand.label > 0].ravel()]
+    wrist = on_hand.mean(0)
+    distance = np.linalg.norm(on_arm - wrist, axis=1)
+    end = on_arm[distance > np.quantile(distance, 0.9)].mean(0)
+    y = (end - wrist) / np.linalg.norm(end - wrist) + 0.25 * rng.standard_normal(3)
+    y /= np.linalg.norm(y)
+    x = np.cross(y, [0.3, 0.2, 1.0])
+    x /= np.linalg.norm(x)
+    radius, half = rng.uniform(0.035, 0.055), rng.uniform(0.06, 0.2)
+    axes = np.stack([radius * x, half * y, radius * np.cross(x, y)], axis=1)
+    bare = person.sleeve_start_m > 0.23
+    return solid(
+        unit_tube(), axes, end + 0.9 * half * y, person.skin_albedo if bare else person.sleeve_albedo
+    )
+
+
+def _room(rng: np.random.Generator, distance_m: float) -> list[Mesh]:
+    if rng.random() < 0.12:
+        return []  # nothing behind within the sensor's reach
+    wall_m = distance_m + rng.choice([rng.uniform(0.1, 0.5), rng.uniform(0.3, 3.0)])
+    tilt = rotation_from_axis_angle(rng.normal(0, 0.2, 3))
+    meshes = [solid(unit_box(), tilt * (6, 6, 0.01), np.array([0, 0, wall_m]), rng.uniform(0.05, 0.9))]
+    for _ in range(rng.integers(0, 5)):  # doors, shelves, screens: rectangles before the wall
+        size = rng.uniform(0.05, 0.5, 2) * wall_m
+        centre = tilt @ np.array([*rng.uniform(-0.7, 0.7, 2) * wall_m, -rng.uniform(0.01, 0.1)]) + (
+            0,
+            0,
+            wall_m,
+        )
+        meshes.append(solid(unit_box(), tilt * (*size, 0.02), centre, rng.uniform(0.02, 0.95)))
+    if rng.random() < 0.4:  # a desk or a floor
+        slope = rotation_from_axis_angle(rng.normal((rng.uniform(-0.5, 0.2), 0, 0), 0.12))
+        height = rng.uniform(0.08, 0.5)
+        meshes.append(
+            solid(unit_box(), slope * (5, 0.01, 5), np.array([0, height, 0.5]), rng.uniform(0.05, 0.9))
+        )
+    return meshes
+
+
+def _body(rng: np.random.Generator, camera: Camera, distance_m: float) -> list[Mesh]:
+    """A torso and a head behind the hands."""
+    pixel = rng.uniform((-0.2, 0.2), (1.2, 1.2)) * (camera.width, camera.height)
+    chest = camera.unproject(pixel, np.array(distance_m + rng.uniform(0.2, 0.6)))
+    albedo = rng.uniform(0.05, 0.9)
+    torso = solid(unit_ball(), np.diag([0.2, 0.33, 0.12]), chest, albedo)
+    head = solid(
+        unit_ball(),
+        np.diag([0.075, 0.11, 0.09]),
+        chest + np.array([0, -0.45, rng.uniform(-0.08, 0.05)]),
+        rng.uniform(0.35, 0.7),
+    )
+    return [torso, head]
+
+
+def _object(rng: np.random.Generator, place_m: np.ndarray, size_m: float) -> list[Mesh]:
+    rotation, albedo = random_rotation(rng), rng.uniform(0.03, 0.95)
+    kind = rng.integers(4)
+    if kind == 3:  # a bundle of rods, as like fingers as can be without being a hand
+        rods, spread = rng.integers(2, 6), rng.uniform(1.8, 4.0)
+        radius = size_m * rng.uniform(0.08, 0.16)
+        meshes = []
+        for i in range(rods):
+            lean = rotation_from_axis_angle(rotation[:, 2] * 0.12 * (i - rods / 2) * rng.random())
+            axes = (lean @ rotation) * (radius, size_m * rng.uniform(0.6, 1.0), radius)
+            offset = rotation[:, 0] * radius * spread * (i - rods / 2)
+            meshes.append(solid(unit_ball(), axes, place_m + offset, albedo))
+        return meshes
+    unit = (unit_box, unit_ball, unit_tube)[kind]()
+    return [solid(unit, rotation * (size_m * rng.uniform(0.15, 1.0, 3)), place_m, albedo)]

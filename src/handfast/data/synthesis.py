@@ -1,0 +1,122 @@
+"""Labelled time-of-flight frames of synthetic hands: scene -> render -> sensor -> HandSample.
+
+The same seed gives the same bytes: frame i of a data set draws from its own generator, whatever was made
+before it, so that work can be split and resumed anywhere.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cache
+
+import cv2
+import numpy as np
+
+from handfast.data.render import rasterise, shade, vertex_normals, visible
+from handfast.data.scenes import Person, Scene, sample_person, sample_scene
+from handfast.geometry import fit_affine
+from handfast.hand_model.model import HandAsset, load_hand_asset
+from handfast.hand_model.pose_prior import PosePrior, load_pose_prior
+from handfast.sensors.tof import ToFSensor, capture
+from handfast.structures import Frame, HandLabel, HandSample
+
+WIDTH, HEIGHT = 160, 120
+# Joints lie about a finger's radius under the skin; farther behind the nearest surface they are hidden.
+VISIBLE_TOLERANCE_M = 0.02
+# Rendered at twice the resolution: averaging the light of four samples makes flying pixels.
+SUPERSAMPLING = 2
+TEXTURE_COUNT = 48
+
+SENSORS = (
+    ToFSensor(frequencies_hz=(20e6,)),
+    ToFSensor(frequencies_hz=(20e6, 80e6)),
+    ToFSensor(frequencies_hz=(60e6, 80e6)),
+)
+# The amplitude of the third is also a range gate, black beyond 0.94 m: only for hands well within.
+GATED_REACH_M = 0.75
+
+
+@dataclass(frozen=True, eq=False)
+class World:
+    """What all frames of a data set share."""
+
+    asset: HandAsset
+    prior: PosePrior
+    people: tuple[Person, ...]
+    textures: np.ndarray  # (T, h, w) float32 about 1
+
+
+def make_world(seed: int, people: int = 40) -> World:
+    """The people and surface textures of a data set."""
+    rng = np.random.default_rng([seed, 0])
+    return World(
+        asset=load_hand_asset(),
+        prior=load_pose_prior(),
+        people=tuple(sample_person(rng) for _ in range(people)),
+        textures=_textures(seed),
+    )
+
+
+def synthesise(world: World, seed: int, index: int, person: int) -> HandSample:
+    """Frame ``index`` of the data set ``seed``: 160x120 amplitude and depth in mm, with all labels."""
+    rng = np.random.default_rng([seed, 1, index])
+    scene = sample_scene(rng, world.people[person], world.prior, world.asset, WIDTH, HEIGHT)
+    farthest = max((hand.keypoints_m[:, 2].max() for hand in scene.hands), default=0.0)
+    sensor = SENSORS[rng.integers(len(SENSORS) if farthest < GATED_REACH_M else len(SENSORS) - 1)]
+    # Sensors for hands are exposed for hands: what is nearer may saturate.
+    nearest = min((hand.keypoints_m[:, 2].mean() for hand in scene.hands), default=rng.uniform(0.2, 0.6))
+    sensor = replace(sensor, exposure=float(np.clip((nearest / 0.5) ** 2, 0.02, 1.0)))
+    return observe(scene, sensor, world.textures, rng, index=index, time_s=0.0)
+
+
+def observe(
+    scene: Scene, sensor: ToFSensor, textures: np.ndarray, rng: np.random.Generator, index: int, time_s: float
+) -> HandSample:
+    """What the sensor sees of a scene, and the truth about it."""
+    camera = scene.camera
+    size = (camera.width * SUPERSAMPLING, camera.height * SUPERSAMPLING)
+    fine = camera.warped(fit_affine(camera.width, camera.height, *size), *size)
+    mesh = scene.mesh
+    raster = rasterise(mesh.vertices_m, mesh.faces, fine)
+    normals = vertex_normals(mesh.vertices_m, mesh.faces)
+    shading = shade(raster, mesh.vertices_m, mesh.faces, fine, mesh.albedo, mesh.label, normals)
+    albedo = shading.albedo * _texture(textures, rng, shading.label)
+    amplitude, depth = capture(sensor, camera, raster.depth_m, shading.cos_incidence, albedo, rng)
+    hands = tuple(
+        HandLabel(
+            side=hand.side,
+            keypoints_px=camera.project(hand.keypoints_m).astype(np.float32),
+            keypoints_m=hand.keypoints_m.astype(np.float32),
+            visible=visible(hand.keypoints_m, raster, fine, VISIBLE_TOLERANCE_M),
+            key_pose=hand.key_pose,
+            orientation=hand.orientation,
+        )
+        for hand in scene.hands
+    )
+    segmentation = np.ascontiguousarray(shading.label[::SUPERSAMPLING, ::SUPERSAMPLING])
+    return HandSample(Frame(index, time_s, amplitude, depth, 1.0, camera), hands, segmentation)
+
+
+def _texture(textures: np.ndarray, rng: np.random.Generator, label: np.ndarray) -> np.ndarray:
+    """(H, W) factor on the albedo: strong on the surroundings, faint on hands."""
+    height, width = label.shape
+    texture = textures[rng.integers(len(textures))]
+    y, x = rng.integers(0, texture.shape[0] - height), rng.integers(0, texture.shape[1] - width)
+    patch = texture[y : y + height, x : x + width]
+    return np.where(label > 0, 1 + 0.12 * (patch - 1), 1 + rng.uniform(0, 0.9) * (patch - 1))
+
+
+@cache
+def _textures(seed: int) -> np.ndarray:
+    """(T, 400, 500) float32 about 1, 0.1 to 1.9: clouds of several scales, stripes and checks."""
+    rng = np.random.default_rng([seed, 2])
+    textures = []
+    for kind in range(TEXTURE_COUNT):
+        total = np.zeros((400, 500), np.float32)
+        for cell in (4, 10, 30, 90):
+            noise = rng.standard_normal((400 // cell + 2, 500 // cell + 2)).astype(np.float32)
+            total += rng.random() * cv2.resize(noise, (500, 400), interpolation=cv2.INTER_CUBIC)
+        if kind % 3 == 1:
+            angle, period = rng.uniform(0, np.pi), rng.uniform(4, 40)
+            y, x = np.mgrid[:400, :500].astype(np.float32)
+            total += 2 * np.sign(np.sin((np.cos(angle) * x + np.sin(angle) * y) * (2 * np.pi / period)))
+        textures.append(1 + 0.9 * np.tanh(total / (2 * total.std())))
+    return np.stack(textures)

@@ -1,0 +1,53 @@
+"""2.5D: key-points in the image take the depth of the surface under them (paper, section 5)."""
+
+import numpy as np
+
+from handfast.geometry import Camera
+
+# A hand is no deeper than this about its median: what lies farther is background or an occluder.
+HAND_REACH_M = 0.13
+NEIGHBOURHOOD = 0.045  # of the hand's size in px
+
+
+def lift(keypoints_px: np.ndarray, visible: np.ndarray, depth_m: np.ndarray, camera: Camera) -> np.ndarray:
+    """Key-points (K, 2) px on a depth image (H, W) m, 0 = no value -> (K, 3) m in camera space.
+
+    Each visible key-point takes the median of the valid depths in a disc around it that can belong to this
+    hand; NaN where it is hidden, outside the image, or no depth is near. Depth is the skin's, not the joint's.
+    """
+    size_px = max(np.ptp(keypoints_px, axis=0).max(), 8.0)
+    hand_m = _hand_depth(keypoints_px[visible], depth_m)
+    lifted = np.full((len(keypoints_px), 3), np.nan)
+    if hand_m is None:
+        return lifted
+    radius = max(1.5, NEIGHBOURHOOD * size_px)
+    for k in np.flatnonzero(visible):
+        near = _disc(keypoints_px[k], radius, depth_m)
+        near = near[(near > 0) & (np.abs(near - hand_m) < HAND_REACH_M)]
+        if len(near):
+            lifted[k] = camera.unproject(keypoints_px[k], np.median(near))
+    return lifted
+
+
+def _hand_depth(points_px: np.ndarray, depth_m: np.ndarray) -> float | None:
+    """The median depth right under the key-points."""
+    height, width = depth_m.shape
+    x, y = np.round(points_px).astype(int).T if len(points_px) else (np.empty(0, int), np.empty(0, int))
+    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    under = depth_m[y[inside], x[inside]]
+    under = under[under > 0]
+    # The nearer half: key-points that miss the hand fall behind it, never before it.
+    return float(np.quantile(under, 0.35)) if len(under) else None
+
+
+def _disc(centre_px: np.ndarray, radius_px: float, image: np.ndarray) -> np.ndarray:
+    """The pixels of an image within a radius of a point."""
+    x, y = centre_px
+    height, width = image.shape
+    x0, x1 = max(0, int(np.ceil(x - radius_px))), min(width, int(np.floor(x + radius_px)) + 1)
+    y0, y1 = max(0, int(np.ceil(y - radius_px))), min(height, int(np.floor(y + radius_px)) + 1)
+    if x0 >= x1 or y0 >= y1:
+        return np.empty(0, image.dtype)
+    window = image[y0:y1, x0:x1]
+    dy, dx = np.ogrid[y0 - y : y1 - y, x0 - x : x1 - x]
+    return window[(dx * dx + dy * dy)[: y1 - y0, : x1 - x0] <= radius_px**2]

@@ -1,0 +1,94 @@
+"""Load a shipped or exported network and run it with ONNX Runtime."""
+
+import json
+from dataclasses import dataclass, fields
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from handfast.errors import HandfastError
+from handfast.skeleton import SKELETONS, Skeleton
+
+PACKAGED = ("tofnet-hand21", "tofnet-tof8")
+CARD_KEY = "handfast_card"
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a model file says of itself: see docs/models.md."""
+
+    name: str
+    family: str
+    skeleton: str
+    input: dict
+    parameters: int
+    macs: int
+    flops: int
+    weight_bytes: int
+    licence: str
+    trained_on: str
+    metrics: dict
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A network ready to run."""
+
+    card: ModelCard
+    session: onnxruntime.InferenceSession
+
+    @property
+    def skeleton(self) -> Skeleton:
+        return SKELETONS[self.card.skeleton]
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(width, height) of the input image."""
+        return self.card.input["width"], self.card.input["height"]
+
+    def run(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(b, H, W) uint8 -> heat-map logits (b, 2, K, h, w) and visibility logits (b, 2, 1 + K), float32.
+
+        Slots are left, right; the first visibility logit is the hand's.
+        """
+        heatmaps, visibility = self.session.run(None, {"image": images[:, None].astype(np.float32) / 255})
+        return heatmaps, visibility
+
+
+def load_model(name_or_path: str | Path = PACKAGED[0]) -> Model:
+    """A packaged model by name, or an .onnx file exported by handfast.
+
+    Raises HandfastError for an unknown name, a missing or broken file, or one without a handfast card.
+    """
+    path = Path(name_or_path)
+    if str(name_or_path) in PACKAGED:
+        content = files("handfast").joinpath(f"assets/{name_or_path}.onnx").read_bytes()
+    elif path.is_file():
+        content = path.read_bytes()
+    else:
+        raise HandfastError(
+            f"model {str(name_or_path)!r}: expected one of {', '.join(PACKAGED)} or an .onnx file, found neither"
+        )
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1  # so small a net gains nothing from more
+    options.log_severity_level = 4
+    try:
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise HandfastError(
+            f"model {name_or_path}: not a whole ONNX file; export or download it again"
+        ) from error
+    return Model(_card(session, name_or_path), session)
+
+
+def _card(session: onnxruntime.InferenceSession, name: str | Path) -> ModelCard:
+    text = session.get_modelmeta().custom_metadata_map.get(CARD_KEY)
+    if text is None:
+        raise HandfastError(f"model {name}: an ONNX file without a handfast card; export it with handfast")
+    card = json.loads(text)
+    missing = [f.name for f in fields(ModelCard) if f.name not in card]
+    if missing or card["skeleton"] not in SKELETONS:
+        raise HandfastError(f"model {name}: its card lacks {', '.join(missing) or 'a known skeleton'}")
+    return ModelCard(**{f.name: card[f.name] for f in fields(ModelCard)})

@@ -1,0 +1,40 @@
+"""What every sensor's frame becomes before a network sees it: one grey picture with a known brightness.
+
+Training and run time share these two functions, so that the network meets the same pictures in both.
+"""
+
+import numpy as np
+
+NEAR_PERCENTILE = 2.0
+WHITE_PERCENTILE = 99.7
+WHITE_LEVEL = 230.0
+# Active light falls with the square of distance: an exponent near a half gives near and far their share of bytes.
+GAMMA = 0.6
+
+
+def proximity_image(depth_m: np.ndarray) -> np.ndarray:
+    """Depth (H, W) m, 0 = no value -> (H, W) uint8, 255 at the nearest surface and falling as 1 / z^2.
+
+    That is the amplitude that a matt white scene facing the sensor would give back, so one network can read
+    both. Nearest means the second percentile: a few wrong pixels do not darken the rest.
+    """
+    valid = depth_m > 0
+    if not valid.any():
+        return np.zeros(depth_m.shape, np.uint8)
+    near_m = np.percentile(depth_m[valid], NEAR_PERCENTILE)
+    with np.errstate(divide="ignore"):
+        proximity = np.minimum((near_m / depth_m) ** 2, 1.0)
+    return np.where(valid, 255.0 * proximity + 0.5, 0).astype(np.uint8)
+
+
+def normalise_exposure(image: np.ndarray) -> np.ndarray:
+    """(H, W) uint8 -> uint8, with gamma, the 99.7th percentile of the lit pixels becoming 230."""
+    # A cumulative histogram is an exact percentile of bytes, ten times as fast as sorting.
+    counts = np.bincount(image.ravel(), minlength=256)
+    counts[0] = 0
+    lit = counts.sum()
+    if lit == 0:
+        return image
+    white = max(int(np.searchsorted(np.cumsum(counts), lit * WHITE_PERCENTILE / 100)), 1)
+    levels = np.minimum((np.arange(256) / white) ** GAMMA * WHITE_LEVEL + 0.5, 255).astype(np.uint8)
+    return levels[image]

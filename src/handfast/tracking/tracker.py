@@ -1,0 +1,169 @@
+"""Find the hands in each frame and follow them: look at the whole frame, then again closely at each hand.
+
+for frame, hands in Tracker().track("clip.zip"):
+    ...
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from handfast.codecs import decode_heatmaps, map_to_input
+from handfast.geometry import apply_affine, crop_affine, fit_affine, invert_affine
+from handfast.runtime.lifting import lift
+from handfast.runtime.model import Model, load_model
+from handfast.sensors.images import normalise_exposure, proximity_image
+from handfast.sensors.sources import open_source
+from handfast.skeleton import SIDES
+from handfast.structures import Frame, HandPose
+
+FOUND = 0.5  # probability at which a hand counts as found
+VISIBLE = 0.5
+# Two finds are one hand when their key-points lie this much of a hand's size apart.
+SAME_HAND = 0.35
+# A look at a hand shows it at this share of the crop's height.
+HAND_SHARE = 0.62
+LOOKS = 2  # the second look starts from where the first one found the hand
+SIDE_MEMORY = 0.8  # how much of the evidence for a side lasts to the next frame
+
+
+@dataclass(frozen=True, eq=False)
+class _Find:
+    """A hand in the frame's pixels. side_logit > 0 speaks for a right hand."""
+
+    score: float
+    side_logit: float
+    keypoints_px: np.ndarray
+    visible: np.ndarray
+    track: int = 0
+
+    @property
+    def size_px(self) -> float:
+        return float(np.ptp(self.keypoints_px, axis=0).max())
+
+
+class Tracker:
+    """Tracks up to two hands through the frames of one sensor.
+
+    model: a packaged name, an .onnx file, or a loaded Model. A hand has the key-points of its skeleton.
+    """
+
+    def __init__(self, model: str | Path | Model = "tofnet-hand21"):
+        self.model = model if isinstance(model, Model) else load_model(model)
+        self._previous: list[_Find] = []
+        self._tracks = 0
+
+    def track(self, source: str | Path | Iterable[Frame]) -> Iterator[tuple[Frame, list[HandPose]]]:
+        """Each frame of a source with the hands in it. A path is opened as `handfast track` would open it.
+
+        Raises HandfastError for what cannot be read.
+        """
+        frames = open_source(source) if isinstance(source, str | Path) else source
+        self._previous = []
+        for frame in frames:
+            yield frame, self.step(frame)
+
+    def step(self, frame: Frame) -> list[HandPose]:
+        """The hands in the next frame, knowing those of the frames before."""
+        picture = frame.amplitude if frame.amplitude is not None else proximity_image(frame.depth_m())
+        finds = self._previous
+        if len(finds) < 2:
+            width, height = self.model.input_size
+            whole = fit_affine(picture.shape[1], picture.shape[0], width, height)
+            finds = _distinct([*finds, *self._look(picture, [whole])[0]])
+        for _ in range(LOOKS):
+            finds = self._look_closely(picture, finds)
+        self._previous = [self._numbered(find) for find in _distinct(finds)[:2]]
+        return [_as_pose(find, frame) for find in self._previous]
+
+    def _look(self, picture: np.ndarray, affines: list[np.ndarray]) -> list[list[_Find]]:
+        """Run the network on the picture seen through each affine: what it finds, per affine."""
+        width, height = self.model.input_size
+        views = [
+            normalise_exposure(cv2.warpAffine(picture, A, (width, height), flags=_sampling(A)))
+            for A in affines
+        ]
+        heatmaps, visibility = self.model.run(np.stack(views))
+        keypoints, _ = decode_heatmaps(heatmaps)
+        keypoints = map_to_input(keypoints, stride=width // heatmaps.shape[-1])
+        probability = 1 / (1 + np.exp(-visibility))
+        finds = []
+        for view, A in enumerate(affines):
+            back = invert_affine(A)
+            side_logit = float(visibility[view, 1, 0] - visibility[view, 0, 0])
+            finds.append(
+                [
+                    _Find(
+                        score=float(probability[view, slot, 0]),
+                        side_logit=side_logit,
+                        keypoints_px=apply_affine(back, keypoints[view, slot]).astype(np.float32),
+                        visible=probability[view, slot, 1:] > VISIBLE,
+                    )
+                    for slot in range(len(SIDES))
+                    if probability[view, slot, 0] > FOUND
+                ]
+            )
+        return finds
+
+    def _look_closely(self, picture: np.ndarray, finds: list[_Find]) -> list[_Find]:
+        """Look again at each hand in a crop; a hand that the crop does not show is dropped."""
+        if not finds:
+            return []
+        closer = []
+        for before, found in zip(finds, self._look(picture, [self._crop(f) for f in finds]), strict=True):
+            near = [f for f in found if _apart(f, before) < 1.0]
+            if near:
+                best = max(near, key=lambda f: f.score - _apart(f, before))
+                side = SIDE_MEMORY * before.side_logit + best.side_logit
+                closer.append(replace(best, side_logit=side, track=before.track))
+        return closer
+
+    def _crop(self, find: _Find) -> np.ndarray:
+        """The affine that shows one hand at the size that the network reads best."""
+        width, height = self.model.input_size
+        low, high = find.keypoints_px.min(0), find.keypoints_px.max(0)
+        size = max(high - low)
+        return crop_affine(tuple((low + high) / 2), size / HAND_SHARE * width / height, width, height)
+
+    def _numbered(self, find: _Find) -> _Find:
+        if find.track:
+            return find
+        self._tracks += 1
+        return replace(find, track=self._tracks)
+
+
+def _sampling(A: np.ndarray) -> int:
+    """Shrinking averages pixels, or thin fingers flicker."""
+    return cv2.INTER_LINEAR if A[0, 0] >= 0.75 else cv2.INTER_AREA
+
+
+def _apart(a: _Find, b: _Find) -> float:
+    """Mean distance of the key-points in hand sizes."""
+    distance = np.linalg.norm(a.keypoints_px - b.keypoints_px, axis=1).mean()
+    return float(distance / max(a.size_px, b.size_px, 1.0))
+
+
+def _distinct(finds: list[_Find]) -> list[_Find]:
+    """Without second finds of one hand: those already tracked stay first, then the surer ones."""
+    kept: list[_Find] = []
+    for find in sorted(finds, key=lambda f: (f.track == 0, -f.score)):
+        if all(_apart(find, other) > SAME_HAND for other in kept):
+            kept.append(find)
+    return kept
+
+
+def _as_pose(find: _Find, frame: Frame) -> HandPose:
+    xyz_mm = None
+    if frame.depth is not None and frame.camera is not None:
+        xyz_mm = 1e3 * lift(find.keypoints_px, find.visible, frame.depth_m(), frame.camera)
+    return HandPose(
+        side=SIDES[int(find.side_logit > 0)],
+        score=find.score,
+        keypoints_px=find.keypoints_px,
+        visible=find.visible,
+        xyz_mm=xyz_mm,
+        track=find.track,
+    )
