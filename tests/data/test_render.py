@@ -260,7 +260,7 @@ def test_visibility_outside_the_image_and_over_nothing():
     [
         np.zeros((0, 3)),
         np.array([[0.1, 0, 0.5], [0.1, 0, 0.5], [0, 0.1, 0.5]]),  # no area
-        np.array([[0, 0, 0.2], [0, 0, 0.4], [0, 0.1, 0.4]]) + (0, -0.01, 0),  # seen edge-on
+        np.array([[0, -0.01, 0.2], [0, -0.01, 0.4], [0, 0.09, 0.4]]),  # seen edge-on
         np.array([[np.nan, 0, 0.5], [0.1, 0, 0.5], [0, 0.1, 0.5]]),
         np.array([[np.inf, 0, 0.5], [0.1, 0, 0.5], [0, 0.1, np.inf]]),
     ],

@@ -1,5 +1,6 @@
-"""The tracker with a network whose answer is known: it marks the corners of bright squares."""
+"""The tracker with a network whose answer is known: it marks the corners of bright boxes."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -12,11 +13,11 @@ WIDTH, HEIGHT = 160, 120
 # 21 places within a hand's box, corners included.
 LAYOUT = np.array([[i % 5 / 4, i // 5 / 4] for i in range(20)] + [[0.0, 1.0]])
 LAYOUT[15:20, 1] = 1.0
-LEFT_LEVEL, RIGHT_LEVEL = 120, 240
+LEFT, RIGHT = 1.5, 1.0  # width by height
 
 
 class SquareFinder:
-    """Stands for an ONNX session: the left slot is sure of darker squares, the right one of brighter ones."""
+    """Stands for an ONNX session: the left slot is sure of wide bright boxes, the right one of squares."""
 
     def __init__(self):
         self.views = 0
@@ -27,14 +28,12 @@ class SquareFinder:
         heatmaps = np.full((len(images), 2, 21, HEIGHT // 2, WIDTH // 2), -10.0, np.float32)
         visibility = np.full((len(images), 2, 22), -6.0, np.float32)
         for b, image in enumerate(images):
-            for slot, lit in enumerate(((image > 60) & (image < 190), image >= 190)):
-                y, x = np.nonzero(lit)
-                if len(x) < 20 or lit[:, 0].any():
-                    continue
-                low, high = np.array([x.min(), y.min()]), np.array([x.max(), y.max()])
-                if len(x) < 0.5 * np.prod(high - low + 1):
-                    continue  # the rim of the other kind of square
-                points = (low + LAYOUT * (high - low) - 0.5) / 2
+            _, _, boxes, _ = cv2.connectedComponentsWithStats((image > 150).astype(np.uint8))
+            for x, y, width, height, area in boxes[1:]:
+                if x == 0 or area < 20:
+                    continue  # a wall from edge to edge, or a speck
+                slot = int(width < 1.25 * height)
+                points = (np.array([x, y]) + LAYOUT * (width - 1, height - 1) - 0.5) / 2
                 gy, gx = np.mgrid[: HEIGHT // 2, : WIDTH // 2]
                 for k, (px, py) in enumerate(points):
                     heatmaps[b, slot, k] = 8 - ((gx - px) ** 2 + (gy - py) ** 2) / 2
@@ -61,9 +60,9 @@ def model():
 
 
 def frame(index, squares, shape=(480, 640), depth_mm=None):
-    image = np.full(shape, 20, np.uint8)  # a wall from edge to edge is no square
-    for x, y, size, level in squares:
-        image[y : y + size, x : x + size] = level
+    image = np.full(shape, 20, np.uint8)
+    for x, y, size, aspect in squares:
+        image[y : y + size, x : x + int(aspect * size)] = 240
     if depth_mm is None:
         return Frame(index, index / 30, amplitude=image)
     depth = np.where(image > 20, depth_mm, 3 * depth_mm).astype(np.uint16)
@@ -72,7 +71,7 @@ def frame(index, squares, shape=(480, 640), depth_mm=None):
 
 def test_a_small_hand_is_found_to_the_pixel_by_looking_closely(model):
     x, y, size = 403, 211, 47
-    (hand,) = Tracker(model).step(frame(0, [(x, y, size, RIGHT_LEVEL)]))
+    (hand,) = Tracker(model).step(frame(0, [(x, y, size, RIGHT)]))
     expected = np.array([x, y]) + LAYOUT * (size - 1)
     # One pixel of the whole-frame view is four here.
     assert abs(hand.keypoints_px - expected).max() < 0.75
@@ -87,7 +86,7 @@ def test_identity_and_side_stay_while_hands_move(model):
     tracker = Tracker(model)
     seen = []
     for i in range(12):
-        squares = [(60 + 9 * i, 100, 60, LEFT_LEVEL), (500 - 9 * i, 300, 60, RIGHT_LEVEL)]
+        squares = [(60 + 9 * i, 100, 60, LEFT), (500 - 9 * i, 300, 60, RIGHT)]
         hands = tracker.step(frame(i, squares))
         seen.append({hand.track: hand.side for hand in hands})
     assert all(tracks == seen[0] for tracks in seen) and sorted(seen[0].values()) == ["left", "right"]
@@ -95,14 +94,14 @@ def test_identity_and_side_stay_while_hands_move(model):
 
 def test_a_hand_that_leaves_is_dropped_and_comes_back_as_another(model):
     tracker = Tracker(model)
-    (first,) = tracker.step(frame(0, [(300, 200, 60, RIGHT_LEVEL)]))
+    (first,) = tracker.step(frame(0, [(300, 200, 60, RIGHT)]))
     assert tracker.step(frame(1, [])) == []
-    (second,) = tracker.step(frame(2, [(100, 200, 60, RIGHT_LEVEL)]))
+    (second,) = tracker.step(frame(2, [(100, 200, 60, RIGHT)]))
     assert second.track != first.track
 
 
 def test_depth_lifts_keypoints_with_the_pinhole_formula(model):
-    (hand,) = Tracker(model).step(frame(0, [(300, 200, 80, RIGHT_LEVEL)], depth_mm=700))
+    (hand,) = Tracker(model).step(frame(0, [(300, 200, 80, RIGHT)], depth_mm=700))
     inner = [6, 7, 8, 11, 12, 13]
     z = hand.xyz_mm[inner, 2]
     assert np.allclose(z, 700)
@@ -110,7 +109,7 @@ def test_depth_lifts_keypoints_with_the_pinhole_formula(model):
 
 
 def test_track_is_step_over_a_source_and_starts_afresh(model):
-    frames = [frame(i, [(300 + 5 * i, 200, 60, RIGHT_LEVEL)]) for i in range(4)]
+    frames = [frame(i, [(300 + 5 * i, 200, 60, RIGHT)]) for i in range(4)]
     tracker = Tracker(model)
     runs = [
         [(f.index, [h.keypoints_px.tolist() for h in hands]) for f, hands in tracker.track(frames)]
@@ -120,7 +119,7 @@ def test_track_is_step_over_a_source_and_starts_afresh(model):
 
 
 def test_a_steady_pair_of_hands_needs_no_look_at_the_whole_frame(model):
-    squares = [(60, 100, 60, LEFT_LEVEL), (500, 300, 60, RIGHT_LEVEL)]
+    squares = [(60, 100, 60, LEFT), (500, 300, 60, RIGHT)]
     tracker = Tracker(model)
     tracker.step(frame(0, squares))
     before = model.session.views
