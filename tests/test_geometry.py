@@ -71,13 +71,17 @@ def test_the_warped_camera_sees_the_warped_points(camera, A, points_m):
 
 @given(CROPS, POINTS_PX)
 def test_invert_affine_undoes_a_crop(A, points_px):
-    np.testing.assert_allclose(apply_affine(invert_affine(A), apply_affine(A, points_px)), points_px, atol=1e-6)
+    np.testing.assert_allclose(
+        apply_affine(invert_affine(A), apply_affine(A, points_px)), points_px, atol=1e-6
+    )
 
 
 @given(arrays(float, (2, 3), elements=st.floats(-5, 5)), POINTS_PX)
 def test_invert_affine_undoes_any_affine(A, points_px):
     A[:, :2] += 11 * np.eye(2)  # diagonally dominant, so invertible
-    np.testing.assert_allclose(apply_affine(invert_affine(A), apply_affine(A, points_px)), points_px, atol=1e-6)
+    np.testing.assert_allclose(
+        apply_affine(invert_affine(A), apply_affine(A, points_px)), points_px, atol=1e-6
+    )
 
 
 @given(IMAGE_SIZES, IMAGE_SIZES, IMAGE_SIZES, IMAGE_SIZES)
@@ -103,14 +107,18 @@ def test_rotation_from_axis_angle_turns_about_its_axis(axis_angle):
     np.testing.assert_allclose(R @ np.swapaxes(R, -1, -2), np.tile(np.eye(3), (7, 1, 1)), atol=1e-12)
     np.testing.assert_allclose(np.linalg.det(R), 1)
     np.testing.assert_allclose((R @ axis_angle[..., None])[..., 0], axis_angle, atol=1e-9)
-    np.testing.assert_allclose(np.trace(R, axis1=1, axis2=2), 1 + 2 * np.cos(np.linalg.norm(axis_angle, axis=1)))
+    np.testing.assert_allclose(
+        np.trace(R, axis1=1, axis2=2), 1 + 2 * np.cos(np.linalg.norm(axis_angle, axis=1))
+    )
     np.testing.assert_allclose(rotation_from_axis_angle(-axis_angle), np.swapaxes(R, -1, -2), atol=1e-12)
 
 
 def test_rotation_from_axis_angle_is_right_handed():
     quarter = np.pi / 2 * np.eye(3)
     x_to_x, y_to_z, z_to_x = rotation_from_axis_angle(quarter) @ np.array([[1, 0, 0]]).T
-    np.testing.assert_allclose(np.concatenate([x_to_x, y_to_z, z_to_x], 1).T, [[1, 0, 0], [0, 0, -1], [0, 1, 0]], atol=1e-15)
+    np.testing.assert_allclose(
+        np.concatenate([x_to_x, y_to_z, z_to_x], 1).T, [[1, 0, 0], [0, 0, -1], [0, 1, 0]], atol=1e-15
+    )
     tiny = np.array([1e-12, 0, 0])
     np.testing.assert_allclose(rotation_from_axis_angle(tiny)[2, 1], 1e-12, rtol=1e-6)
 

@@ -50,7 +50,7 @@ def test_depth_m_scales_by_the_unit_and_keeps_holes():
         ({"depth": DEPTH.astype(np.float32)}, "depth: expected uint16"),
         ({"depth": DEPTH, "depth_unit_mm": 0.0}, "depth_unit_mm must be > 0"),
         ({"depth": DEPTH, "depth_unit_mm": float("nan")}, "depth_unit_mm must be > 0"),
-        ({"amplitude": AMPLITUDE, "depth": DEPTH[1:]}, r"depth: expected uint16 \(48, 64\), got uint16 \(47, 64\)"),
+        ({"amplitude": AMPLITUDE, "depth": DEPTH[1:]}, r"expected uint16 \(48, 64\), got uint16 \(47, 64\)"),
         ({"depth": DEPTH, "camera": Camera(60, 60, 32, 24, 48, 64)}, "camera is 48 x 64, image is 64 x 48"),
     ],
 )  # fmt: skip
@@ -63,7 +63,10 @@ def test_a_frame_says_what_is_wrong_with_it(images, message):
     ("changes", "message"),
     [
         ({"side": "both"}, "side: expected one of .*'left', 'right'.*, got 'both'"),
-        ({"keypoints_px": np.zeros((21, 3))}, r"keypoints_px: expected float \(21, 2\), got float64 \(21, 3\)"),
+        (
+            {"keypoints_px": np.zeros((21, 3))},
+            r"keypoints_px: expected float \(21, 2\), got float64 \(21, 3\)",
+        ),
         ({"keypoints_px": np.zeros((21, 2), int)}, "keypoints_px: expected float"),
         ({"visible": np.ones(21)}, r"visible: expected bool \(21,\), got float64"),
         ({"visible": np.ones(20, bool)}, r"visible: expected bool \(21,\), got bool \(20,\)"),

@@ -55,8 +55,8 @@ def ray_sphere(camera, centre, radius):
 def cast(vertices, faces, camera, near_m):
     """Every ray against every triangle (Moeller and Trumbore): depth, face and margin (H, W).
 
-    The margin is the least distance from an edge or the near plane of any triangle, in barycentric weight or
-    metres: below it, a different rounding may decide otherwise.
+    The margin is the least distance from the border of any triangle, in barycentric weight, or metres at the
+    near plane: where it is small, rounding and the slack of edges decide.
     """
     r = rays(camera)
     depth = np.full(r.shape[:2], np.inf)
@@ -69,8 +69,9 @@ def cast(vertices, faces, camera, near_m):
         q = np.cross(-a, b - a)
         v = r @ q / determinant
         z = q @ (c - a) / determinant
-        margin = np.minimum(margin, np.min(np.abs([u, v, 1 - u - v, z - near_m]), axis=0))
-        hit = (u >= 0) & (v >= 0) & (u + v <= 1) & (z >= near_m) & (z < depth)
+        inside = np.min([u, v, 1 - u - v, z - near_m], axis=0)
+        margin = np.minimum(margin, np.abs(inside))
+        hit = (inside >= 0) & (z < depth)
         depth[hit], face[hit] = z[hit], f
     return np.where(face >= 0, depth, 0), face, margin
 
@@ -185,10 +186,10 @@ def test_shared_edges_leave_no_holes(seed, on_grid, far):
     assert (raster.face >= 0).all()
 
 
-@pytest.mark.parametrize("near_m", [0.05, 0.2])
+@pytest.mark.parametrize("near_m", [0.1, 0.2])
 def test_plane_through_the_near_plane_is_clipped(near_m):
     # A floor that starts behind the camera.
-    normal, height = np.array([0.1, -1.0, 0.05]), 0.1
+    normal, height = np.array([0.1, -1.0, 0.05]), 0.03
     vertices, faces = plane_quad(-height * normal / (normal @ normal), normal, 3.0)
     assert (vertices[:, 2] < 0).any() and (vertices[:, 2] > 1).any()
     raster = rasterise(vertices, faces, CAMERA, near_m=near_m)
@@ -198,7 +199,9 @@ def test_plane_through_the_near_plane_is_clipped(near_m):
     assert inside.sum() > 1000
     np.testing.assert_allclose(raster.depth_m[inside], z[inside], rtol=1e-5)
     assert (raster.depth_m[raster.face >= 0] >= near_m * (1 - 1e-6)).all()
-    assert (raster.face[(z < near_m * (1 - 1e-6))] == -1).all()
+    cut = z < near_m * (1 - 1e-6)
+    assert (cut & (z > 0)).sum() > 1000
+    assert (raster.face[cut] == -1).all()
 
 
 def test_what_is_wholly_before_the_near_plane_is_not_drawn():
@@ -286,8 +289,8 @@ def test_agrees_with_a_ray_caster(seed):
     vertices, faces = triangles.reshape(-1, 3), np.arange(90).reshape(-1, 3)
     raster = rasterise(vertices, faces, SMALL)
     depth, face, margin = cast(vertices, faces, SMALL, near_m=0.05)
-    clear = margin > 1e-6
-    assert clear.mean() > 0.95
+    clear = margin > 1e-3
+    assert clear.mean() > 0.9
     np.testing.assert_allclose(raster.depth_m[clear], depth[clear], rtol=1e-5)
     # Where two faces meet at a depth either may win.
     assert (raster.face == face)[clear].mean() > 0.99

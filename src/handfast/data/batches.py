@@ -7,21 +7,24 @@ import cv2
 import numpy as np
 
 from handfast.data.augment import augment
-from handfast.data.shards import MIN_INSIDE, inside_image, load_shards
+from handfast.data.shards import MIN_INSIDE, inside_image, load_shards, read_card
 from handfast.data.synthesis import HEIGHT, WIDTH
 from handfast.structures import ORIENTATIONS
 
 MAX_TURN_RAD = 0.45
 SCALE_RANGE = (0.8, 1.2)
 MAX_SHIFT_PX = 12.0
+VALIDATION_BATCH, VALIDATION_BATCHES = 64, 16
 
 
 @dataclass(frozen=True, eq=False)
 class BatchSource:
-    """arrays: as from load_shards. ``batch`` gives what the training loop eats."""
+    """arrays: as from load_shards. name: for the cards of models trained on it. validation: batches kept aside."""
 
     arrays: dict[str, np.ndarray]
     seed: int
+    name: str = "synthetic"
+    validation: tuple[dict[str, np.ndarray], ...] = ()
 
     def __len__(self) -> int:
         return len(self.arrays["amplitude"])
@@ -58,8 +61,18 @@ class BatchSource:
 
 
 def open_batches(folder: Path, seed: int) -> BatchSource:
-    """The shards of a folder as a source of batches."""
-    return BatchSource(load_shards(folder), seed)
+    """A folder with shards in train/ and validation/ -> batches of the first, validated on the second.
+
+    Raises HandfastError when either is missing or broken.
+    """
+    card = read_card(folder / "train")
+    held_out = BatchSource(load_shards(folder / "validation"), seed=0)
+    return BatchSource(
+        load_shards(folder / "train"),
+        seed,
+        name=f"{card['frames']} synthetic time-of-flight frames, seed {card['seed']}",
+        validation=tuple(held_out.batch(step, VALIDATION_BATCH) for step in range(VALIDATION_BATCHES)),
+    )
 
 
 def mirror_sample(a: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -16,8 +16,12 @@ class Mesh:
     label: np.ndarray
 
 
+_NOTHING = Mesh(np.empty((0, 3)), np.empty((0, 3), int), np.empty(0), np.empty(0, np.uint8))
+
+
 def join(meshes: list[Mesh]) -> Mesh:
-    """One mesh of many."""
+    """One mesh of many, or of none."""
+    meshes = [_NOTHING, *meshes]
     starts = np.cumsum([0, *(len(m.vertices_m) for m in meshes[:-1])])
     return Mesh(
         np.concatenate([m.vertices_m for m in meshes]),

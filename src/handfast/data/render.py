@@ -15,8 +15,8 @@ from numba import njit
 
 from handfast.geometry import Camera
 
-# Edges are moved out by this much: more than rounding, so that neighbours leave no crack.
-_SLACK_PX = 1e-8
+# Edges are moved out by this much: more than float32 corners round, so that neighbours leave no crack.
+_SLACK_PX = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,10 +29,7 @@ class Raster:
 
 @dataclass(frozen=True, eq=False)
 class Shading:
-    """What the sensor models need to know of each pixel's surface, 0 where there is none.
-
-    cos_incidence: (H, W) float32, |normal . view direction|. albedo: (H, W) float32. label: (H, W) uint8.
-    """
+    """cos_incidence: (H, W) float32, |normal . view|. albedo: (H, W) float32. label: (H, W) uint8."""
 
     cos_incidence: np.ndarray
     albedo: np.ndarray
@@ -42,8 +39,8 @@ class Shading:
 def rasterise(vertices_m: np.ndarray, faces: np.ndarray, camera: Camera, near_m: float = 0.05) -> Raster:
     """Draw triangles, both windings, clipped at z = ``near_m``; the nearest wins, the first of equals.
 
-    vertices_m: (V, 3) in camera space. faces: (F, 3) indices into them. A pixel is its centre; a centre on an
-    edge belongs to the triangle. The same input gives the same bytes.
+    vertices_m: (V, 3) in camera space. faces: (F, 3) indices into them. near_m: > 0. A pixel is its centre; a
+    centre on an edge belongs to the triangle. The same input gives the same bytes.
     """
     corners, shape = _corners(vertices_m, camera), (camera.height, camera.width)
     return Raster(*_rasterise(corners, np.ascontiguousarray(faces, np.int32), shape, float(near_m)))
@@ -58,7 +55,7 @@ def shade(
     face_label: np.ndarray,
     normals: np.ndarray | None = None,
 ) -> Shading:
-    """Look up the surface of what ``rasterise`` drew from the same mesh and camera.
+    """Look up the surface of what ``rasterise`` drew from the same mesh and camera; 0 where it drew nothing.
 
     face_albedo: (F,). face_label: (F,), 0..255. normals: (V, 3) as from ``vertex_normals``, interpolated over
     each face; None shades each face flat.
@@ -119,7 +116,7 @@ def _rasterise(corners, faces, shape, near):
             if not lo <= hi:
                 continue
             for x in range(int(np.ceil(lo)), int(hi) + 1):
-                # Seen almost edge-on, the slack of a triangle reaches far out of its range of depth.
+                # Seen almost edge-on, the slack of a triangle can reach far out of its range of depth.
                 inverse = np.float32(min(max(w[0] * x + w_row, farthest), nearest))
                 # Until all is drawn the image holds inverse depth: linear, and 0 is infinitely far.
                 if inverse > depth[y, x]:

@@ -115,3 +115,14 @@ def write_card(folder: Path, seed: int, split: str, frames: int) -> None:
     partial = folder / "dataset.json.partial"
     partial.write_text(json.dumps(card, indent=1))
     os.replace(partial, folder / "dataset.json")
+
+
+def read_card(folder: Path) -> dict:
+    """dataset.json. Raises HandfastError when it is missing: the set is not finished."""
+    path = folder / "dataset.json"
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise HandfastError(
+            f"{path}: missing or broken; finish the set with `python -m handfast.data.generate`"
+        ) from error

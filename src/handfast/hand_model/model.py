@@ -101,8 +101,8 @@ def rest(asset: HandAsset, shape: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def bone_transforms(
     asset: HandAsset, rotations: np.ndarray, rest_joints_m: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Forward kinematics: joint rotations (21, 3, 3) in rest axes -> each bone's turn (21, 3, 3) and where its
-    head goes (21, 3) m. The palm is the root: its rotation turns the whole arm about the wrist."""
+    """Forward kinematics: joint rotations (21, 3, 3) in rest axes -> each bone's turn (21, 3, 3) and where
+    its joint goes (21, 3) m. The palm is the root: its rotation turns the whole arm about the wrist."""
     turns = np.empty_like(rotations)
     heads = np.empty((21, 3), rotations.dtype)
     turns[0], heads[0] = rotations[0], rest_joints_m[0]

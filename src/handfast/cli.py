@@ -1,0 +1,236 @@
+"""The ``handfast`` command."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import asdict
+from importlib import resources
+from operator import length_hint
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from handfast.errors import HandfastError
+
+if TYPE_CHECKING:
+    from handfast.sensors.sources import FrameSource
+
+# The commands import what they run: --help must not wait for OpenCV and ONNX Runtime.
+
+DEFAULT_MODEL = "tofnet-hand21"
+T = TypeVar("T")
+
+app = typer.Typer(
+    rich_markup_mode="rich",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="[bold]Examples[/]\n\nhandfast demo\n\nhandfast track clip.mp4 --out results\n\nhandfast info",
+)
+
+Model = Annotated[str, typer.Option(help="Packaged model, or a model file.", metavar="NAME|FILE")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line of stdout.")]
+
+
+def main() -> None:
+    """Console entry: what HandfastError says becomes one line on stderr and exit code 2."""
+    try:
+        app()
+    except HandfastError as error:
+        print("error:", str(error).replace("\n", " "), file=sys.stderr)
+        sys.exit(2)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from handfast import __version__
+
+        print(f"handfast {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Find hands in depth, infrared and time-of-flight images, on any laptop processor."""
+    _silence_codecs()
+
+
+@app.command(
+    epilog="[bold]Examples[/]\n\n"
+    "handfast track infrared_pngs/ --out results\n\n"
+    "handfast track clip.mp4 --out results --json\n\n"
+    "handfast track depth_pngs/ --out results --intrinsics 476.0,476.0,313.7,242.8 --depth-unit-mm 0.125"
+)
+def track(
+    source: Annotated[str, typer.Argument(help="Folder of PNGs, video file, or recording (.zip).")],
+    out: Annotated[Path, typer.Option(help="Folder for the results.", metavar="DIR")],
+    model: Model = DEFAULT_MODEL,
+    intrinsics: Annotated[
+        str | None,
+        typer.Option(help="Camera in pixels; needed for 16-bit depth PNGs.", metavar="fx,fy,cx,cy"),
+    ] = None,
+    depth_unit_mm: Annotated[
+        float | None, typer.Option(help="Millimetres of one depth step; needed for 16-bit depth PNGs.")
+    ] = None,
+    fps: Annotated[
+        float | None,
+        typer.Option(help="Frames a second of a folder (default 30) or video (default: its own)."),
+    ] = None,
+    skip_bad_frames: Annotated[
+        bool, typer.Option("--skip-bad-frames", help="Leave out frames that cannot be read.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Track the hands of a clip.
+
+    The results are hands.jsonl (the key-points, a line a frame),
+    overlay.mp4 (the clip with the hands drawn over it)
+    and contact_sheet.png (twelve of its frames).
+    """
+    from handfast.sensors.sources import open_source
+
+    frames = open_source(
+        source,
+        intrinsics=_parse_intrinsics(intrinsics),
+        depth_unit_mm=depth_unit_mm,
+        fps=fps,
+        skip_bad_frames=skip_bad_frames,
+    )
+    _track(frames, out, model, as_json)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the results.", metavar="DIR")] = Path("out/demo"),
+    as_json: Json = False,
+) -> None:
+    """Track the clip that comes with handfast."""
+    from handfast.sensors.sources import open_source
+
+    with resources.as_file(resources.files("handfast") / "assets" / "demo.zip") as clip:
+        _track(open_source(clip), out, DEFAULT_MODEL, as_json)
+
+
+@app.command(epilog="[bold]Example[/]\n\nhandfast info tofnet-tof8 --json")
+def info(
+    model: Annotated[
+        str, typer.Argument(help="Packaged model (tofnet-hand21, tofnet-tof8) or a model file.")
+    ] = DEFAULT_MODEL,
+    as_json: Json = False,
+) -> None:
+    """Say what a model costs: parameters, MACs, FLOPs (2 x MAC), bytes of weights."""
+    from handfast.runtime.model import load_model
+
+    card = load_model(model).card
+    facts = {
+        "model": card.name,
+        "parameters": card.parameters,
+        "macs": card.macs,
+        "flops": card.flops,
+        "weight_bytes": card.weight_bytes,
+        "input": card.input,
+    }
+    if as_json:
+        print(json.dumps(facts))
+        return
+    _print_table({what: f"{fact:,}" if isinstance(fact, int) else str(fact) for what, fact in facts.items()})
+
+
+def _track(source: "FrameSource", out: Path, model: str, as_json: bool) -> None:
+    """Track a source, write the results, say what was found."""
+    from handfast.tracking.outputs import ResultWriter, write_results
+    from handfast.tracking.tracker import Tracker
+
+    if out.resolve() == Path(source.name).resolve():
+        raise HandfastError(f"{out}: the results would mix with the source; choose another --out")
+    with ResultWriter(out, source.fps) as writer:
+        results = Tracker(model=model).track(source)
+        counts = write_results(_with_progress(results, length_hint(source)), writer)
+    for file, reason in source.skipped:
+        print(f"skipped: {file}: {reason}", file=sys.stderr)
+    summary = {
+        "source": source.name,
+        **asdict(counts),
+        "skipped": len(source.skipped),
+        "model": model,
+        "out": str(out),
+        "outputs": [str(path) for path in writer.outputs],
+    }
+    if as_json:
+        print(json.dumps(summary))
+    else:
+        _print_summary(summary)
+
+
+def _print_summary(summary: dict) -> None:
+    skipped = f" ({summary['skipped']} skipped)" if summary["skipped"] else ""
+    share = summary["frames_with_hand"] / summary["frames"]
+    _print_table(
+        {
+            "source": summary["source"],
+            "model": summary["model"],
+            "frames": f"{summary['frames']}{skipped}",
+            "speed": f"{summary['frames_per_s']:.0f} frames/s",
+            "frames with a hand": f"{summary['frames_with_hand']} ({share:.0%})",
+            "hands": f"{summary['hands']} ({summary['left']} left, {summary['right']} right)",
+            "results": "\n".join(summary["outputs"]),
+        }
+    )
+
+
+def _print_table(rows: dict[str, str]) -> None:
+    table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for what, value in rows.items():
+        table.add_row(what, escape(value))
+    Console(highlight=False).print(table)
+
+
+def _with_progress(results: Iterable[T], total: int) -> Iterator[T]:
+    """The same results, with a bar on stderr, if that is a terminal, once they take longer than a second."""
+    console = Console(stderr=True)
+    start_s = time.monotonic()
+    bar = None
+    with ExitStack() as stack:
+        for done, result in enumerate(results, start=1):
+            if bar is None and console.is_terminal and time.monotonic() - start_s > 1:
+                columns = TextColumn("tracking"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+                bar = stack.enter_context(Progress(*columns, console=console, transient=True))
+                task = bar.add_task("", total=total or None)
+            if bar is not None:
+                bar.update(task, completed=done)
+            yield result
+
+
+def _parse_intrinsics(text: str | None) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    try:
+        fx, fy, cx, cy = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise HandfastError(
+            f"--intrinsics: expected four numbers fx,fy,cx,cy in pixels, got {text!r}"
+        ) from error
+    return fx, fy, cx, cy
+
+
+def _silence_codecs() -> None:
+    """Keep OpenCV and FFmpeg from printing: what is wrong with a file is said once, by HandfastError."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # read when FFmpeg first opens a file
+    import cv2
+
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)

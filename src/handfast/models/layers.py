@@ -1,0 +1,57 @@
+"""Building blocks shared by the families: convolution with normalisation, channel shuffle, up-sampling."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class ConvNorm(nn.Sequential):
+    """Convolution that keeps the resolution but for ``stride``, batch normalisation and perhaps a ReLU."""
+
+    def __init__(
+        self,
+        channels_in: int,
+        channels_out: int,
+        kernel: int,
+        stride: int = 1,
+        groups: int = 1,
+        dilation: int = 1,
+        relu: bool = True,
+    ) -> None:
+        padding = dilation * (kernel // 2)
+        layers = [
+            nn.Conv2d(channels_in, channels_out, kernel, stride, padding, dilation, groups, bias=False),
+            nn.BatchNorm2d(channels_out),
+        ]
+        super().__init__(*layers, *([nn.ReLU(inplace=True)] if relu else []))
+
+
+class ChannelShuffle(nn.Module):
+    """(b, c, h, w): deal the channels of each group out to all groups, so that grouped layers mix them."""
+
+    def __init__(self, groups: int) -> None:
+        super().__init__()
+        self.groups = groups
+
+    def forward(self, x: Tensor) -> Tensor:
+        _, channels, height, width = x.shape
+        x = x.reshape(-1, self.groups, channels // self.groups, height, width)
+        return x.transpose(1, 2).reshape(-1, channels, height, width)
+
+
+class UpsampleDepthwise(nn.Module):
+    """(b, c, h, w) -> (b, c, 2h, 2w): nearest neighbour, then a depth-wise 3x3 convolution.
+
+    It starts as bilinear interpolation, which is what the binomial kernel makes of nearest neighbours.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
+        binomial = torch.tensor([0.25, 0.5, 0.25])
+        with torch.no_grad():
+            self.convolution.weight.copy_(torch.outer(binomial, binomial).expand_as(self.convolution.weight))
+            self.convolution.bias.zero_()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.convolution(F.interpolate(x, scale_factor=2.0, mode="nearest"))

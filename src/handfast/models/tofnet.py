@@ -1,0 +1,217 @@
+"""ToFNet (chidananda2019, section 3): a key-point net of some 41k parameters for time-of-flight amplitude.
+
+``ToFNet`` is what ships: encoder, decoder, visibility. ``ToFNetHeads`` are the auxiliary tasks of section 4,
+which see the net's features in training only.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from handfast.models.layers import ChannelShuffle, ConvNorm, UpsampleDepthwise
+from handfast.structures import KEY_POSES, ORIENTATIONS
+
+INPUT_HEIGHT, INPUT_WIDTH = 120, 160
+HEATMAP_STRIDE = 2
+TIER2_GROUPS, TIER3_GROUPS = 4, 8
+
+
+class Features(NamedTuple):
+    """What the heads share: quarter (b, c2, 30, 40), eighth (b, c3, 15, 20), decoded (b, c3, 30, 40)."""
+
+    quarter: Tensor
+    eighth: Tensor
+    decoded: Tensor
+
+
+class Prediction(NamedTuple):
+    """Logits: heatmaps (b, 2, K, 60, 80), visibility (b, 2, 1 + K) of the hand and of its key-points."""
+
+    heatmaps: Tensor
+    visibility: Tensor
+
+
+class AuxiliaryPrediction(NamedTuple):
+    """Logits of the training-only heads.
+
+    deep_eighth (b, 2, K, 15, 20), deep_quarter (b, 2, K, 30, 40), auxiliary (b, 2, A, 30, 40) or None,
+    orientation (b, 2, 8), key_pose (b, 2, 9), segmentation (b, 3, 30, 40).
+    """
+
+    deep_eighth: Tensor
+    deep_quarter: Tensor
+    auxiliary: Tensor | None
+    orientation: Tensor
+    key_pose: Tensor
+    segmentation: Tensor
+
+
+class ConvBlock131(nn.Sequential):
+    """1x1, 3x3, 1x1 Conv-BN-ReLU in groups (figure 1 A); a shuffle lets the groups exchange features."""
+
+    def __init__(self, channels_in: int, channels_middle: int, channels_out: int) -> None:
+        super().__init__(
+            ConvNorm(channels_in, channels_middle, 1, groups=TIER2_GROUPS),
+            ChannelShuffle(TIER2_GROUPS),
+            ConvNorm(channels_middle, channels_middle, 3, groups=TIER2_GROUPS),
+            ConvNorm(channels_middle, channels_out, 1, groups=TIER2_GROUPS),
+        )
+
+
+class ConvUnit(nn.Module):
+    """Two blocks in a row, their outputs concatenated: DenseNet without the input tensor (figure 1 B)."""
+
+    def __init__(self, channels_in: int, channels_middle: int, channels_out: int) -> None:
+        super().__init__()
+        self.first = ConvBlock131(channels_in, channels_middle, channels_out // 2)
+        self.second = ConvBlock131(channels_out // 2, channels_middle, channels_out // 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        return torch.cat([x, self.second(x)], dim=1)
+
+
+class Bottleneck(nn.Module):
+    """A residual bottleneck in groups whose 3x3 convolution is dilated (figure 1 A)."""
+
+    def __init__(self, channels: int, channels_middle: int, dilation: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            ConvNorm(channels, channels_middle, 1, groups=TIER3_GROUPS),
+            ChannelShuffle(TIER3_GROUPS),
+            ConvNorm(channels_middle, channels_middle, 3, groups=TIER3_GROUPS, dilation=dilation),
+            ConvNorm(channels_middle, channels, 1, groups=TIER3_GROUPS, relu=False),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x + self.body(x))
+
+
+class DilatedLadder(nn.Sequential):
+    """Four bottlenecks with dilation 1, 2, 3, 4 (figure 1 B)."""
+
+    def __init__(self, channels: int, channels_middle: int) -> None:
+        super().__init__(*(Bottleneck(channels, channels_middle, dilation) for dilation in (1, 2, 3, 4)))
+
+
+class ToFNet(nn.Module):
+    """Amplitude image -> heat-maps of both hands' key-points, and which of them are there to see.
+
+    tier?_channels: channels after each tier (section 3: 16, 32, 64); tier?_middle: those inside its blocks.
+    decoder_groups: groups of the 1x1 convolution that makes the maps; 2 K for the paper's channel-wise
+    decoder, where each map sees its own channels only, 1 for a dense one.
+    skip: also hand tier 2's features to the decoder, which the paper's net does not.
+    """
+
+    def __init__(
+        self,
+        keypoints_per_hand: int,
+        tier1_channels: int,
+        tier2_channels: int,
+        tier2_middle: int,
+        tier3_channels: int,
+        tier3_middle: int,
+        decoder_groups: int,
+        skip: bool,
+    ) -> None:
+        super().__init__()
+        self.keypoints_per_hand = keypoints_per_hand
+        self.tier1 = nn.Sequential(ConvNorm(1, tier1_channels, 3, stride=2), nn.MaxPool2d(2))
+        self.tier2 = nn.Sequential(
+            ConvUnit(tier1_channels, tier2_middle, tier2_channels),
+            ConvUnit(tier2_channels, tier2_middle, tier2_channels),
+        )
+        self.tier3 = nn.Sequential(
+            nn.MaxPool2d(2),
+            ConvNorm(tier2_channels, tier3_channels, 1, groups=TIER3_GROUPS),
+            DilatedLadder(tier3_channels, tier3_middle),
+            DilatedLadder(tier3_channels, tier3_middle),
+        )
+        maps = 2 * keypoints_per_hand
+        self.upsample_to_quarter = UpsampleDepthwise(tier3_channels)
+        self.skip = ConvNorm(tier2_channels, tier3_channels, 1, relu=False) if skip else None
+        self.to_maps = nn.Conv2d(tier3_channels, maps, 1, groups=decoder_groups)
+        self.upsample_to_half = UpsampleDepthwise(maps)
+        self.visibility = nn.Linear(tier3_channels, 2 * (1 + keypoints_per_hand))
+
+    def features(self, image: Tensor) -> Features:
+        """image: (b, 1, 120, 160) float32, 0..1."""
+        quarter = self.tier2(self.tier1(image))
+        eighth = self.tier3(quarter)
+        decoded = self.upsample_to_quarter(eighth)
+        if self.skip is not None:
+            decoded = decoded + self.skip(quarter)
+        return Features(quarter, eighth, F.relu(decoded))
+
+    def predict(self, features: Features) -> Prediction:
+        # No ReLU after the 1x1: a channel-wise map that it silenced would never train again (section 4).
+        heatmaps = self.upsample_to_half(self.to_maps(features.decoded))
+        visibility = self.visibility(features.eighth.amax(dim=(2, 3)))
+        return Prediction(_per_hand(heatmaps), _per_hand(visibility))
+
+    def forward(self, image: Tensor) -> Prediction:
+        """image: (b, 1, 120, 160) float32, 0..1."""
+        return self.predict(self.features(image))
+
+
+class SegmentationHead(nn.Module):
+    """Background, left, right hand at 1/4: a spatial path beside the net as context path (BiSeNet [18])."""
+
+    def __init__(self, context_channels: int, spatial_channels: int = 16) -> None:
+        super().__init__()
+        self.spatial = nn.Sequential(
+            ConvNorm(1, spatial_channels, 3, stride=2),
+            ConvNorm(spatial_channels, spatial_channels, 3, stride=2),
+        )
+        self.fuse = nn.Sequential(
+            ConvNorm(spatial_channels + context_channels, 2 * spatial_channels, 1),
+            nn.Conv2d(2 * spatial_channels, 3, 1),
+        )
+
+    def forward(self, image: Tensor, context: Tensor) -> Tensor:
+        context = F.interpolate(context, scale_factor=2.0, mode="nearest")
+        return self.fuse(torch.cat([self.spatial(image), context], dim=1))
+
+
+class ToFNetHeads(nn.Module):
+    """The training-only heads of section 4, for a ToFNet whose third tier has ``tier3_channels``.
+
+    auxiliary_keypoints: key-points a hand of the auxiliary decoder; 0 leaves it out. It uses no groups, "so
+    as to avoid floating key-points", and stops at 1/4, where a dense 3x3 convolution is still cheap.
+    """
+
+    def __init__(self, keypoints_per_hand: int, tier3_channels: int, auxiliary_keypoints: int) -> None:
+        super().__init__()
+        maps, auxiliary_maps = 2 * keypoints_per_hand, 2 * auxiliary_keypoints
+        self.deep_eighth = nn.Conv2d(tier3_channels, maps, 1)
+        self.deep_quarter = nn.Conv2d(tier3_channels, maps, 1)
+        self.auxiliary = (
+            nn.Sequential(
+                ConvNorm(tier3_channels, auxiliary_maps, 1),
+                nn.Upsample(scale_factor=2.0, mode="nearest"),
+                nn.Conv2d(auxiliary_maps, auxiliary_maps, 3, padding=1),
+            )
+            if auxiliary_keypoints
+            else None
+        )
+        self.orientation = nn.Linear(tier3_channels, 2 * ORIENTATIONS)
+        self.key_pose = nn.Linear(tier3_channels, 2 * len(KEY_POSES))
+        self.segmentation = SegmentationHead(tier3_channels)
+
+    def forward(self, image: Tensor, features: Features) -> AuxiliaryPrediction:
+        pooled = features.eighth.amax(dim=(2, 3))
+        return AuxiliaryPrediction(
+            deep_eighth=_per_hand(self.deep_eighth(features.eighth)),
+            deep_quarter=_per_hand(self.deep_quarter(features.decoded)),
+            auxiliary=None if self.auxiliary is None else _per_hand(self.auxiliary(features.eighth)),
+            orientation=_per_hand(self.orientation(pooled)),
+            key_pose=_per_hand(self.key_pose(pooled)),
+            segmentation=self.segmentation(image, features.eighth),
+        )
+
+
+def _per_hand(x: Tensor) -> Tensor:
+    """(b, 2 n, ...) -> (b, 2, n, ...): left, then right."""
+    return x.unflatten(1, (2, x.shape[1] // 2))

@@ -1,0 +1,131 @@
+"""Pictures for people: frames made visible, hands drawn over them, and sheets of many pictures."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from handfast.skeleton import SKELETONS, Skeleton
+from handfast.structures import Frame, HandPose
+
+PICTURE_WIDTH_PX = 960
+
+# Blue, green, red. Distinct from each other on dark and light ground, also for the colour-blind.
+_FINGER_COLOURS = {
+    "thumb": (74, 88, 255),
+    "index": (41, 190, 255),
+    "middle": (112, 220, 96),
+    "ring": (255, 186, 66),
+    "pinky": (246, 118, 208),
+}
+_PALM_COLOUR = (240, 240, 240)
+_OUTLINE_COLOUR = (24, 20, 18)
+_SHEET_GROUND = (24, 20, 18)
+_SUBPIXEL_BITS = 4
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+
+
+def frame_as_picture(frame: Frame) -> np.ndarray:
+    """A frame for the eye: (H, W, 3) uint8 BGR.
+
+    Amplitude is stretched to the whole range of grey; a frame of depth alone is coloured from near (bright)
+    to far (dark), black where there is no value.
+    """
+    if frame.amplitude is not None:
+        stretched = _stretch(frame.amplitude, np.percentile(frame.amplitude, (0.5, 99.8)))
+        return cv2.cvtColor((255 * stretched).astype(np.uint8), cv2.COLOR_GRAY2BGR)
+    known = frame.depth > 0
+    if not known.any():
+        return np.zeros((*frame.shape, 3), np.uint8)
+    farness = _stretch(frame.depth, np.percentile(frame.depth[known], (0.5, 99.0)))
+    # The map's darkest fifth is left out, so that what is far still differs from what is unknown.
+    picture = cv2.applyColorMap((255 - 205 * farness).astype(np.uint8), cv2.COLORMAP_INFERNO)
+    picture[~known] = 0
+    return picture
+
+
+def draw_hands(image_bgr: np.ndarray, hands: Sequence[HandPose]) -> np.ndarray:
+    """Hands over a picture (H, W, 3), scaled up first to PICTURE_WIDTH_PX where it is smaller.
+
+    Bones are coloured by finger; a key-point that is not visible is a ring; a label gives side and score.
+    """
+    scale = max(1.0, PICTURE_WIDTH_PX / image_bgr.shape[1])
+    size = (round(image_bgr.shape[1] * scale), round(image_bgr.shape[0] * scale))
+    canvas = cv2.resize(image_bgr, size, interpolation=cv2.INTER_CUBIC)
+    for hand in hands:
+        # Pixel centres at integers: the middle of pixel 0 lies half a large pixel to the right of its edge.
+        _draw_hand(canvas, hand, (hand.keypoints_px + 0.5) * scale - 0.5)
+    return canvas
+
+
+def draw_caption(picture_bgr: np.ndarray, text: str) -> None:
+    """Write a line of text into the lower left corner, in place."""
+    height = picture_bgr.shape[0]
+    _draw_label(picture_bgr, text, (10.0, height - 10.0), _PALM_COLOUR)
+
+
+def contact_sheet(pictures: Sequence[np.ndarray], columns: int) -> np.ndarray:
+    """Pictures (H, W, 3) of one size in rows of ``columns``, with a narrow gap round each."""
+    height, width = pictures[0].shape[:2]
+    rows = -(-len(pictures) // columns)
+    gap = 8
+    sheet = np.empty((gap + rows * (height + gap), gap + columns * (width + gap), 3), np.uint8)
+    sheet[:] = _SHEET_GROUND
+    for i, picture in enumerate(pictures):
+        y, x = gap + i // columns * (height + gap), gap + i % columns * (width + gap)
+        sheet[y : y + height, x : x + width] = picture
+    return sheet
+
+
+def _stretch(values: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    """Values to 0..1 between two limits, as float32."""
+    low, high = limits
+    return np.clip((values.astype(np.float32) - low) / max(high - low, 1), 0, 1).astype(np.float32)
+
+
+def _draw_hand(canvas: np.ndarray, hand: HandPose, points: np.ndarray) -> None:
+    skeleton = next(s for s in SKELETONS.values() if len(s) == len(points))
+    extent_px = float(np.ptp(points, axis=0).max())
+    bone_px = int(np.clip(extent_px / 90, 2, 5))
+    joint_px = bone_px + 1.5
+    for colour, widen_px in ((_OUTLINE_COLOUR, 2), (None, 0)):
+        for parent, child in skeleton.edges:
+            own = colour or _keypoint_colour(skeleton, child)
+            _draw_line(canvas, points[parent], points[child], own, bone_px + widen_px)
+    for i, (point, visible) in enumerate(zip(points, hand.visible, strict=True)):
+        own = _keypoint_colour(skeleton, i)
+        _draw_disc(canvas, point, joint_px + 1.5, _OUTLINE_COLOUR)
+        _draw_disc(canvas, point, joint_px, own)
+        if not visible:
+            _draw_disc(canvas, point, joint_px - 2, _OUTLINE_COLOUR)
+    left, top = points.min(axis=0)
+    _draw_label(canvas, f"{hand.side} {hand.score:.2f}", (left, top - 14), _PALM_COLOUR)
+
+
+def _keypoint_colour(skeleton: Skeleton, keypoint: int) -> tuple[int, int, int]:
+    return _FINGER_COLOURS.get(skeleton.keypoints[keypoint].split("_")[0], _PALM_COLOUR)
+
+
+def _fixed_point(values: np.ndarray) -> tuple[int, ...]:
+    """Pixels as OpenCV's drawing takes fractions of them; far outside is as good as just outside."""
+    return tuple(int(v) for v in np.round(np.clip(values, -2e4, 2e4) * 2**_SUBPIXEL_BITS))
+
+
+def _draw_line(canvas: np.ndarray, a: np.ndarray, b: np.ndarray, colour: tuple, width_px: int) -> None:
+    cv2.line(canvas, _fixed_point(a), _fixed_point(b), colour, width_px, cv2.LINE_AA, _SUBPIXEL_BITS)
+
+
+def _draw_disc(canvas: np.ndarray, centre: np.ndarray, radius_px: float, colour: tuple) -> None:
+    radius = round(radius_px * 2**_SUBPIXEL_BITS)
+    cv2.circle(canvas, _fixed_point(centre), radius, colour, cv2.FILLED, cv2.LINE_AA, _SUBPIXEL_BITS)
+
+
+def _draw_label(canvas: np.ndarray, text: str, lower_left: tuple[float, float], colour: tuple) -> None:
+    """Text on a dark plate, moved to lie within the canvas."""
+    margin, scale = 7, 0.62
+    (width, height), _ = cv2.getTextSize(text, _FONT, scale, 1)
+    x = int(np.clip(lower_left[0], 0, max(0, canvas.shape[1] - width - 2 * margin)))
+    y = int(np.clip(lower_left[1], height + 2 * margin, canvas.shape[0]))
+    plate = canvas[y - height - 2 * margin : y, x : x + width + 2 * margin]
+    plate[:] = (0.25 * plate + 0.75 * np.array(_OUTLINE_COLOUR)).astype(np.uint8)
+    cv2.putText(canvas, text, (x + margin, y - margin), _FONT, scale, colour, 1, cv2.LINE_AA)

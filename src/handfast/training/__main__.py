@@ -1,0 +1,38 @@
+"""python -m handfast.training --recipe recipes/tofnet_hand21.toml --data DIR --run DIR"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from handfast.data.batches import open_batches
+from handfast.errors import HandfastError
+from handfast.training.loop import train
+from handfast.training.recipe import load_recipe
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m handfast.training", description="Train a net from a recipe."
+    )
+    parser.add_argument("--recipe", type=Path, required=True, help="TOML file, see recipes/")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        help="folder with train/ and validation/ as made by python -m handfast.data.generate",
+    )
+    parser.add_argument(
+        "--run", type=Path, required=True, help="folder of the run; one with a state is continued"
+    )
+    arguments = parser.parse_args()
+    recipe = load_recipe(arguments.recipe)
+    metrics = train(recipe, open_batches(arguments.data, recipe.seed), arguments.run)
+    print(" ".join(f"{name}={value:.4g}" for name, value in metrics.items()))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except HandfastError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)

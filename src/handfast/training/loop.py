@@ -1,0 +1,174 @@
+"""The training loop: one pass over steps, which can be cut off anywhere and goes on from its last checkpoint.
+
+Each step's batch is a pure function of the step's number, so a resumed run sees the data that an
+uninterrupted one would have seen and ends in the same weights, bit for bit, on the same machine.
+"""
+
+import math
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from lightning_fabric import Fabric, seed_everything
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
+
+from handfast.errors import HandfastError
+from handfast.losses import Targets, total_loss
+from handfast.models import MODELS
+from handfast.models.tofnet import HEATMAP_STRIDE, INPUT_HEIGHT, INPUT_WIDTH
+from handfast.training.checkpoint import (
+    initialise_from,
+    load_training_state,
+    save_checkpoint,
+    save_training_state,
+)
+from handfast.training.log import RunLog
+from handfast.training.multitask import Batch, MultiTaskToFNet
+from handfast.training.recipe import Recipe
+from handfast.training.validation import validate
+
+PREFETCHED_BATCHES = 4
+MODEL_FILE, STATE_FILE = "model.safetensors", "state.safetensors"
+
+
+class TrainingData(Protocol):
+    """Labelled images, see ``MultiTaskToFNet.tensors`` for what a batch holds.
+
+    name: identifies the data in the model's card. validation: held-out batches, may be empty.
+    """
+
+    name: str
+    validation: Sequence[Batch]
+
+    def batch(self, step: int, batch_size: int) -> Batch:
+        """The batch of a step, the same whenever it is asked for."""
+        ...
+
+
+def train(
+    recipe: Recipe, data: TrainingData, run_dir: Path, stop_after_step: int | None = None
+) -> dict[str, float]:
+    """Train until the recipe's last step, or ``stop_after_step``; -> the last validation metrics.
+
+    ``run_dir`` receives model.safetensors (the averaged net and its card), state.safetensors (to go on from)
+    and the log. Called again on the same folder it goes on; HandfastError if the folder is another recipe's.
+    """
+    run_dir.mkdir(parents=True, exist_ok=True)
+    seed_everything(recipe.seed, verbose=False)
+    fabric = Fabric(accelerator="auto", devices=1, precision=recipe.precision)
+    task = MultiTaskToFNet(recipe).to(memory_format=torch.channels_last)
+    if recipe.init_from:
+        initialise_from(task.net, Path(recipe.init_from))
+    average = AveragedModel(task.net, multi_avg_fn=_warmed_up_average(recipe.ema_decay), use_buffers=True)
+    average = average.to(fabric.device).eval()
+    optimizer = torch.optim.AdamW(
+        task.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+    )
+    model, optimizer = fabric.setup(task, optimizer)
+
+    state_path = run_dir / STATE_FILE
+    start, metrics = 0, {}
+    if state_path.exists():
+        record = load_training_state(state_path, task, average, optimizer.optimizer)
+        if record["recipe_hash"] != recipe.hash:
+            raise HandfastError(f"{run_dir}: holds a run of another recipe; choose a new folder")
+        start, metrics = record["step"], record["metrics"]
+
+    def save(step: int) -> None:
+        record = {"step": step, "recipe_hash": recipe.hash, "metrics": metrics}
+        save_training_state(state_path, task, average, optimizer.optimizer, record)
+        save_checkpoint(run_dir / MODEL_FILE, average.module, model_card(recipe, data.name, step, metrics))
+
+    end = recipe.steps if stop_after_step is None else min(stop_after_step, recipe.steps)
+    last_save_s = last_validation_s = time.monotonic()
+    with RunLog(run_dir, start, recipe.steps) as log:
+        for step, (image, targets) in enumerate(_prefetch(task, data, recipe.batch_size, start, end), start):
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(recipe, step)
+            losses = model(fabric.to_device(image), fabric.to_device(targets))
+            total = total_loss(losses, recipe.losses)
+            optimizer.zero_grad()
+            fabric.backward(total)
+            norm = fabric.clip_gradients(
+                model, optimizer, max_norm=recipe.gradient_clip, error_if_nonfinite=False
+            )
+            optimizer.step()
+            average.update_parameters(task.net)
+
+            done = step + 1
+            log.advance(done)
+            if done % recipe.log_every_steps == 0 or done == end:
+                scalars = {name: value.item() for name, value in losses.items()}
+                scalars |= {"total": total.item(), "gradient_norm": norm.item()}
+                if not math.isfinite(scalars["total"]):
+                    raise HandfastError(f"step {done}: the loss is {total.item()}; lower the learning rate")
+                log.scalars("train", done, scalars)
+            now_s = time.monotonic()
+            if data.validation and (now_s - last_validation_s > recipe.validate_every_s or done == end):
+                metrics = validate(average.module, data.validation, task.skeleton)
+                log.scalars("validation", done, metrics)
+                last_validation_s = time.monotonic()
+            if now_s - last_save_s > recipe.checkpoint_every_s or done == end:
+                save(done)
+                last_save_s = time.monotonic()
+    return metrics
+
+
+def learning_rate(recipe: Recipe, step: int) -> float:
+    """Linear warm-up to the recipe's rate, then its schedule down to zero at the last step."""
+    if step < recipe.warmup_steps:
+        return recipe.learning_rate * (step + 1) / recipe.warmup_steps
+    progress = (step - recipe.warmup_steps) / max(recipe.steps - recipe.warmup_steps, 1)
+    remaining = 1 - progress if recipe.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * progress))
+    return recipe.learning_rate * remaining
+
+
+def model_card(recipe: Recipe, data_name: str, step: int, metrics: dict[str, float]) -> dict:
+    """What a user of the net must know about it, as JSON-able values; the export adds its cost."""
+    return {
+        "family": "tofnet",
+        "name": recipe.model,
+        "config": dict(MODELS[recipe.model].keywords),
+        "skeleton": recipe.skeleton,
+        "input": {"image": "amplitude", "height": INPUT_HEIGHT, "width": INPUT_WIDTH, "range": [0.0, 1.0]},
+        "heatmap_stride": HEATMAP_STRIDE,
+        "recipe_hash": recipe.hash,
+        "trained_on": data_name,
+        "step": step,
+        "metrics": metrics,
+        "licence": "Apache-2.0",
+    }
+
+
+def _warmed_up_average(decay: float):
+    """Exponential averaging that soon forgets the start: the decay grows to ``decay`` with the updates."""
+
+    @torch.no_grad()
+    def update(averaged: list[Tensor], current: list[Tensor], updates: Tensor | int) -> None:
+        updates = int(updates)
+        weight = 1 - min(decay, (1 + updates) / (10 + updates))
+        for mean, value in zip(averaged, current, strict=True):
+            if mean.is_floating_point():
+                mean.lerp_(value, weight)
+            else:  # batch normalisation's counter
+                mean.copy_(value)
+
+    return update
+
+
+def _prefetch(
+    task: MultiTaskToFNet, data: TrainingData, batch_size: int, start: int, end: int
+) -> Iterator[tuple[Tensor, Targets]]:
+    """Batches ``start`` to ``end``, in order, prepared ahead by one thread."""
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        ahead: deque = deque()
+        for step in range(start, end + PREFETCHED_BATCHES):
+            if step < end:
+                ahead.append(executor.submit(lambda s: task.tensors(data.batch(s, batch_size)), step))
+            if step >= start + PREFETCHED_BATCHES:
+                yield ahead.popleft().result()
