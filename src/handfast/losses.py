@@ -33,7 +33,8 @@ class Targets(NamedTuple):
 
     keypoints_px: (b, 2, K, 2) float32 input pixels. weight: (b, 2, K) float32, 0 where a key-point has no
     label in the image. auxiliary_*: the same for the auxiliary key-points, A = 0 without them. visible:
-    (b, 2, K) and present: (b, 2) bool. orientation, key_pose: (b, 2) int64. segmentation: (b, 120, 160) int64.
+    (b, 2, K) and present: (b, 2) bool. orientation, key_pose: (b, 2) int64. segmentation: (b, 120, 160)
+    int64.
     """
 
     keypoints_px: Tensor

@@ -96,6 +96,14 @@ def test_hand_worked_triangle():
     assert raster.face.dtype == np.int32
 
 
+def test_a_sliver_seen_edge_on_keeps_its_depth():
+    # A millionth of a pixel wide, just beside the pixel centres of column 3, from z = 1 to z = 2.
+    pixels = np.array([[3.00005, 0], [3.00005, 5], [3.000051, 2.5]])
+    raster = rasterise(PIXELS.unproject(pixels, np.array([1.0, 1.0, 2.0])), [[0, 1, 2]], PIXELS)
+    drawn = raster.depth_m[raster.face == 0]
+    assert ((drawn >= 1) & (drawn <= 2)).all() and len(drawn) > 0
+
+
 def test_both_windings_and_both_float_types_draw_the_same():
     vertices, faces = sphere(np.array([0.02, -0.01, 0.4]), 0.1, rings=12)
     vertices = vertices.astype(np.float32)
@@ -289,8 +297,8 @@ def test_agrees_with_a_ray_caster(seed):
     vertices, faces = triangles.reshape(-1, 3), np.arange(90).reshape(-1, 3)
     raster = rasterise(vertices, faces, SMALL)
     depth, face, margin = cast(vertices, faces, SMALL, near_m=0.05)
-    clear = margin > 1e-3
-    assert clear.mean() > 0.9
+    clear = margin > 3e-4
+    assert clear.mean() > 0.8
     np.testing.assert_allclose(raster.depth_m[clear], depth[clear], rtol=1e-5)
     # Where two faces meet at a depth either may win.
     assert (raster.face == face)[clear].mean() > 0.99

@@ -37,13 +37,13 @@ class Shading:
 
 
 def rasterise(vertices_m: np.ndarray, faces: np.ndarray, camera: Camera, near_m: float = 0.05) -> Raster:
-    """Draw triangles, both windings, clipped at z = ``near_m``; the nearest wins, the first of equals.
+    """Draw triangles, both windings, clipped at z = ``near_m`` > 0; the nearest wins, the first of equals.
 
-    vertices_m: (V, 3) in camera space. faces: (F, 3) indices into them. near_m: > 0. A pixel is its centre; a
-    centre on an edge belongs to the triangle. The same input gives the same bytes.
+    vertices_m: (V, 3) in camera space. faces: (F, 3) indices into them. A pixel is its centre; a centre on an
+    edge belongs to the triangle. The same input gives the same bytes.
     """
-    corners, shape = _corners(vertices_m, camera), (camera.height, camera.width)
-    return Raster(*_rasterise(corners, np.ascontiguousarray(faces, np.int32), shape, float(near_m)))
+    corners, faces = _corners(vertices_m, camera), np.ascontiguousarray(faces, np.int32)
+    return Raster(*_rasterise(corners, faces, camera.height, camera.width, float(near_m)))
 
 
 def shade(
@@ -89,17 +89,16 @@ def _corners(vertices: np.ndarray, camera: Camera) -> np.ndarray:
 
 # No fastmath below: contraction and reordering would make the bytes depend on the machine.
 @njit(cache=True, error_model="numpy")
-def _rasterise(corners, faces, shape, near):
-    height, width = shape
-    depth, face = np.zeros(shape, np.float32), np.full(shape, -1, np.int32)
+def _rasterise(corners, faces, height, width, near):
+    depth, face = np.zeros((height, width), np.float32), np.full((height, width), -1, np.int32)
     for f in range(len(faces)):
         i, j, k = faces[f]
         z = (corners[i, 2], corners[j, 2], corners[k, 2])
         if max(z) < near:
             continue
         # The near plane may cut a triangle anywhere: then try each row.
-        whole = (-np.inf, -np.inf, np.inf, np.inf)
-        left, top, right, bottom = _bounds(corners, i, j, k) if min(z) >= near else whole
+        cut = min(z) < near
+        left, top, right, bottom = (-np.inf, -np.inf, np.inf, np.inf) if cut else _bounds(corners, i, j, k)
         x0, x1 = max(np.ceil(left - _SLACK_PX), 0.0), min(np.floor(right + _SLACK_PX), width - 1.0)
         y0, y1 = max(np.ceil(top - _SLACK_PX), 0.0), min(np.floor(bottom + _SLACK_PX), height - 1.0)
         if not (x0 <= x1 and y0 <= y1):
@@ -112,7 +111,8 @@ def _rasterise(corners, faces, shape, near):
             for p in (a, b, c):
                 lo, hi = _clip(lo, hi, p[0], p[1] * y + p[2] + _SLACK_PX * (abs(p[0]) + abs(p[1])))
             w_row = w[1] * y + w[2]
-            lo, hi = _clip(lo, hi, -w[0], 1.0 / near - w_row)
+            if cut:
+                lo, hi = _clip(lo, hi, -w[0], 1.0 / near - w_row)
             if not lo <= hi:
                 continue
             for x in range(int(np.ceil(lo)), int(hi) + 1):

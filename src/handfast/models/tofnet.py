@@ -214,4 +214,4 @@ class ToFNetHeads(nn.Module):
 
 def _per_hand(x: Tensor) -> Tensor:
     """(b, 2 n, ...) -> (b, 2, n, ...): left, then right."""
-    return x.unflatten(1, (2, x.shape[1] // 2))
+    return x.reshape(-1, 2, x.shape[1] // 2, *x.shape[2:])

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -23,6 +24,16 @@ DEFAULT_FPS = 30.0
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi")
 RECORDING_SUFFIX = ".zip"
 _RECORDING_FORMAT, _RECORDING_VERSION = "handfast-recording", 1
+
+
+class _PngHeader(NamedTuple):
+    kind: str  # 'amplitude' or 'depth'
+    width: int
+    height: int
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.width} x {self.height} px"
+
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_HEADER_BYTES = 26
@@ -128,19 +139,19 @@ class FolderSource(FrameSource):
         super().__init__(str(folder), fps, skip_bad_frames)
         self._files = _png_files(folder)
         self._header = self._first_header()
-        kind, width, height = self._header
-        if kind == "depth" and (intrinsics is None or depth_unit_mm is None):
+        if self._header.kind == "depth" and (intrinsics is None or depth_unit_mm is None):
             raise HandfastError(
                 f"{folder}: 16-bit PNGs are depth images, which need --intrinsics fx,fy,cx,cy and "
                 f"--depth-unit-mm; give both (or save infrared as 8-bit)"
             )
-        self._camera = Camera(*intrinsics, width, height) if intrinsics is not None else None
+        size = self._header.width, self._header.height
+        self._camera = Camera(*intrinsics, *size) if intrinsics is not None else None
         self._depth_unit_mm = depth_unit_mm if depth_unit_mm is not None else 1.0
 
     def __len__(self) -> int:
         return len(self._files)
 
-    def _first_header(self) -> tuple[str, int, int]:
+    def _first_header(self) -> _PngHeader:
         for file in self._files:
             try:
                 return _png_header(_read_file(file, _PNG_HEADER_BYTES))
@@ -153,7 +164,7 @@ class FolderSource(FrameSource):
             yield file.name, partial(self._load, index, file)
 
     def _load(self, index: int, file: Path) -> Frame:
-        image = {self._header[0]: _decode_png(_read_file(file), self._header)}
+        image = {self._header.kind: _decode_png(_read_file(file), self._header)}
         return Frame(index, index / self.fps, **image, depth_unit_mm=self._depth_unit_mm, camera=self._camera)
 
 
@@ -236,9 +247,8 @@ class RecordingSource(FrameSource):
         if not self._time_s or not all(map(math.isfinite, self._time_s)):
             raise HandfastError(f"{path}: expected the time of one frame or more, got none; record it again")
         span_s = self._time_s[-1] - self._time_s[0]
-        super().__init__(
-            str(path), (len(self._time_s) - 1) / span_s if span_s > 0 else DEFAULT_FPS, skip_bad_frames
-        )
+        fps = (len(self._time_s) - 1) / span_s if span_s > 0 else DEFAULT_FPS
+        super().__init__(str(path), fps, skip_bad_frames)
         self._path = path
 
     def __len__(self) -> int:
@@ -280,7 +290,8 @@ def write_recording(path: str | Path, frames: Iterable[Frame]) -> None:
     except OSError as error:
         raise HandfastError(f"{path}: cannot be written ({error.strerror}); choose another place") from error
     finally:
-        part.unlink(missing_ok=True)
+        if part.exists():
+            part.unlink()
 
 
 def _write_members(archive: zipfile.ZipFile, frames: Iterable[Frame]) -> None:
@@ -342,8 +353,8 @@ def _read_file(file: Path, n_bytes: int = -1) -> bytes:
         raise HandfastError(f"cannot be read ({error.strerror})") from error
 
 
-def _png_header(data: bytes) -> tuple[str, int, int]:
-    """('amplitude' or 'depth', width, height) from a PNG's first 26 bytes."""
+def _png_header(data: bytes) -> _PngHeader:
+    """What a PNG's first 26 bytes say."""
     if len(data) < _PNG_HEADER_BYTES or not data.startswith(_PNG_SIGNATURE) or data[12:16] != b"IHDR":
         raise HandfastError("is not a PNG, or cut off in its header")
     width, height, bits, colour_type = struct.unpack_from(">IIBB", data, 16)
@@ -351,18 +362,17 @@ def _png_header(data: bytes) -> tuple[str, int, int]:
         raise HandfastError(
             f"expected 8-bit grey, 8-bit RGB or 16-bit grey, got {bits}-bit of PNG colour type {colour_type}"
         )
-    return _PNG_KINDS[bits, colour_type], width, height
+    return _PngHeader(_PNG_KINDS[bits, colour_type], width, height)
 
 
-def _decode_png(data: bytes, expected_header: tuple[str, int, int]) -> np.ndarray:
+def _decode_png(data: bytes, expected: _PngHeader) -> np.ndarray:
     """A whole PNG of the expected kind and size -> (H, W) uint8 or uint16.
 
     Some versions of OpenCV fill in what a cut-off PNG lacks, so every chunk is checked first, up to the
     last one, IEND (ISO/IEC 15948, 5.3).
     """
-    if (header := _png_header(data)) != expected_header:
-        expected, got = ("{} {} x {}".format(*h) for h in (expected_header, header))
-        raise HandfastError(f"expected {expected} px as in the first frame, got {got} px")
+    if (header := _png_header(data)) != expected:
+        raise HandfastError(f"expected {expected} as in the first frame, got {header}")
     at, chunk = len(_PNG_SIGNATURE), b""
     while chunk != b"IEND":
         if at + 12 > len(data):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from handfast.skeleton import SKELETONS, Skeleton
+from handfast.skeleton import SKELETONS
 from handfast.structures import Frame, HandPose
 
 PICTURE_WIDTH_PX = 960
@@ -18,9 +18,8 @@ _FINGER_COLOURS = {
     "ring": (255, 186, 66),
     "pinky": (246, 118, 208),
 }
-_PALM_COLOUR = (240, 240, 240)
-_OUTLINE_COLOUR = (24, 20, 18)
-_SHEET_GROUND = (24, 20, 18)
+_LIGHT = (240, 240, 240)
+_DARK = (24, 20, 18)
 _SUBPIXEL_BITS = 4
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
@@ -61,7 +60,7 @@ def draw_hands(image_bgr: np.ndarray, hands: Sequence[HandPose]) -> np.ndarray:
 def draw_caption(picture_bgr: np.ndarray, text: str) -> None:
     """Write a line of text into the lower left corner, in place."""
     height = picture_bgr.shape[0]
-    _draw_label(picture_bgr, text, (10.0, height - 10.0), _PALM_COLOUR)
+    _draw_label(picture_bgr, text, (10.0, height - 10.0))
 
 
 def contact_sheet(pictures: Sequence[np.ndarray], columns: int) -> np.ndarray:
@@ -70,7 +69,7 @@ def contact_sheet(pictures: Sequence[np.ndarray], columns: int) -> np.ndarray:
     rows = -(-len(pictures) // columns)
     gap = 8
     sheet = np.empty((gap + rows * (height + gap), gap + columns * (width + gap), 3), np.uint8)
-    sheet[:] = _SHEET_GROUND
+    sheet[:] = _DARK
     for i, picture in enumerate(pictures):
         y, x = gap + i // columns * (height + gap), gap + i % columns * (width + gap)
         sheet[y : y + height, x : x + width] = picture
@@ -88,22 +87,18 @@ def _draw_hand(canvas: np.ndarray, hand: HandPose, points: np.ndarray) -> None:
     extent_px = float(np.ptp(points, axis=0).max())
     bone_px = int(np.clip(extent_px / 90, 2, 5))
     joint_px = bone_px + 1.5
-    for colour, widen_px in ((_OUTLINE_COLOUR, 2), (None, 0)):
-        for parent, child in skeleton.edges:
-            own = colour or _keypoint_colour(skeleton, child)
-            _draw_line(canvas, points[parent], points[child], own, bone_px + widen_px)
-    for i, (point, visible) in enumerate(zip(points, hand.visible, strict=True)):
-        own = _keypoint_colour(skeleton, i)
-        _draw_disc(canvas, point, joint_px + 1.5, _OUTLINE_COLOUR)
-        _draw_disc(canvas, point, joint_px, own)
+    colours = [_FINGER_COLOURS.get(name.split("_")[0], _LIGHT) for name in skeleton.keypoints]
+    for parent, child in skeleton.edges:
+        _draw_line(canvas, points[parent], points[child], _DARK, bone_px + 2)
+    for parent, child in skeleton.edges:
+        _draw_line(canvas, points[parent], points[child], colours[child], bone_px)
+    for point, colour, visible in zip(points, colours, hand.visible, strict=True):
+        _draw_disc(canvas, point, joint_px + 1.5, _DARK)
+        _draw_disc(canvas, point, joint_px, colour)
         if not visible:
-            _draw_disc(canvas, point, joint_px - 2, _OUTLINE_COLOUR)
+            _draw_disc(canvas, point, joint_px - 2, _DARK)
     left, top = points.min(axis=0)
-    _draw_label(canvas, f"{hand.side} {hand.score:.2f}", (left, top - 14), _PALM_COLOUR)
-
-
-def _keypoint_colour(skeleton: Skeleton, keypoint: int) -> tuple[int, int, int]:
-    return _FINGER_COLOURS.get(skeleton.keypoints[keypoint].split("_")[0], _PALM_COLOUR)
+    _draw_label(canvas, f"{hand.side} {hand.score:.2f}", (left, top - 14))
 
 
 def _fixed_point(values: np.ndarray) -> tuple[int, ...]:
@@ -120,12 +115,12 @@ def _draw_disc(canvas: np.ndarray, centre: np.ndarray, radius_px: float, colour:
     cv2.circle(canvas, _fixed_point(centre), radius, colour, cv2.FILLED, cv2.LINE_AA, _SUBPIXEL_BITS)
 
 
-def _draw_label(canvas: np.ndarray, text: str, lower_left: tuple[float, float], colour: tuple) -> None:
+def _draw_label(canvas: np.ndarray, text: str, lower_left: tuple[float, float]) -> None:
     """Text on a dark plate, moved to lie within the canvas."""
     margin, scale = 7, 0.62
     (width, height), _ = cv2.getTextSize(text, _FONT, scale, 1)
     x = int(np.clip(lower_left[0], 0, max(0, canvas.shape[1] - width - 2 * margin)))
     y = int(np.clip(lower_left[1], height + 2 * margin, canvas.shape[0]))
     plate = canvas[y - height - 2 * margin : y, x : x + width + 2 * margin]
-    plate[:] = (0.25 * plate + 0.75 * np.array(_OUTLINE_COLOUR)).astype(np.uint8)
-    cv2.putText(canvas, text, (x + margin, y - margin), _FONT, scale, colour, 1, cv2.LINE_AA)
+    plate[:] = (0.25 * plate + 0.75 * np.array(_DARK)).astype(np.uint8)
+    cv2.putText(canvas, text, (x + margin, y - margin), _FONT, scale, _LIGHT, 1, cv2.LINE_AA)

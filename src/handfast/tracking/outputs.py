@@ -58,7 +58,8 @@ def write_results(results: Iterable[tuple[Frame, list[HandPose]]], writer: "Resu
     if not frames:
         raise HandfastError("expected one frame or more to track, got none; check the source")
     left = sides.count("left")
-    return TrackSummary(frames, frames / tracking_s, frames_with_hand, len(sides), left, len(sides) - left)
+    frames_per_s = round(frames / tracking_s, 1)
+    return TrackSummary(frames, frames_per_s, frames_with_hand, len(sides), left, len(sides) - left)
 
 
 def hands_record(frame: Frame, hands: Sequence[HandPose]) -> dict:

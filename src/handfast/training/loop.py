@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from lightning_fabric import Fabric, seed_everything
+from lightning_fabric import Fabric
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from handfast.errors import HandfastError
-from handfast.losses import Targets, total_loss
+from handfast.losses import Targets, multitask_losses, total_loss
 from handfast.models import MODELS
 from handfast.models.tofnet import HEATMAP_STRIDE, INPUT_HEIGHT, INPUT_WIDTH
 from handfast.training.checkpoint import (
@@ -59,7 +59,7 @@ def train(
     and the log. Called again on the same folder it goes on; HandfastError if the folder is another recipe's.
     """
     run_dir.mkdir(parents=True, exist_ok=True)
-    seed_everything(recipe.seed, verbose=False)
+    torch.manual_seed(recipe.seed)
     fabric = Fabric(accelerator="auto", devices=1, precision=recipe.precision)
     task = MultiTaskToFNet(recipe).to(memory_format=torch.channels_last)
     if recipe.init_from:
@@ -90,7 +90,9 @@ def train(
         for step, (image, targets) in enumerate(_prefetch(task, data, recipe.batch_size, start, end), start):
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(recipe, step)
-            losses = model(fabric.to_device(image), fabric.to_device(targets))
+            # Here and not in the model, since reduced precision is for its layers only.
+            predictions = model(fabric.to_device(image))
+            losses = multitask_losses(*predictions, fabric.to_device(targets), recipe.sigma_px)
             total = total_loss(losses, recipe.losses)
             optimizer.zero_grad()
             fabric.backward(total)

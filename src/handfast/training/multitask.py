@@ -1,13 +1,13 @@
-"""ToFNet with its training-only heads: batches of labels in, the losses of equation 1 out."""
+"""ToFNet with its training-only heads: what a training step runs, and the labels to hold against it."""
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from handfast.errors import HandfastError
-from handfast.losses import Targets, multitask_losses
+from handfast.losses import Targets
 from handfast.models import MODELS
-from handfast.models.tofnet import ToFNetHeads
+from handfast.models.tofnet import AuxiliaryPrediction, Prediction, ToFNetHeads
 from handfast.skeleton import SKELETONS, Skeleton
 from handfast.training.recipe import Recipe
 
@@ -23,7 +23,6 @@ class MultiTaskToFNet(nn.Module):
         self.skeleton = SKELETONS[recipe.skeleton]
         self.auxiliary_skeleton = SKELETONS[recipe.auxiliary_skeleton] if recipe.auxiliary_skeleton else None
         self.fingertip_weight = recipe.losses.fingertip
-        self.sigma_px = recipe.sigma_px
         if len(self.skeleton) != self.net.keypoints_per_hand:
             raise HandfastError(
                 f"recipe: {recipe.model} predicts {self.net.keypoints_per_hand} key-points a hand, "
@@ -35,14 +34,12 @@ class MultiTaskToFNet(nn.Module):
             len(self.auxiliary_skeleton) if self.auxiliary_skeleton else 0,
         )
 
-    def forward(self, image: Tensor, targets: Targets) -> dict[str, Tensor]:
+    def forward(self, image: Tensor) -> tuple[Prediction, AuxiliaryPrediction]:
         features = self.net.features(image)
-        return multitask_losses(
-            self.net.predict(features), self.heads(image, features), targets, self.sigma_px
-        )
+        return self.net.predict(features), self.heads(image, features)
 
     def tensors(self, batch: Batch) -> tuple[Tensor, Targets]:
-        """A batch of labels in hand21 -> the arguments of ``forward``, on the CPU.
+        """A batch of labels in hand21 -> ``forward``'s image and the losses' targets, on the CPU.
 
         batch: image (b, 120, 160) uint8; keypoints_px (b, 2, 21, 2) float32 input pixels; in_image and
         visible (b, 2, 21) bool; present (b, 2) bool; orientation and key_pose (b, 2) int64; segmentation

@@ -1,0 +1,301 @@
+import json
+import operator
+import os
+import zipfile
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from handfast.errors import HandfastError
+from handfast.geometry import Camera
+from handfast.sensors.sources import open_source, write_recording
+from handfast.structures import Frame
+
+INTRINSICS = (300.0, 310.0, 15.5, 11.5)
+CAMERA = Camera(*INTRINSICS, width=32, height=24)
+
+
+def grey(seed: int, dtype=np.uint8, shape=(24, 32)) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, np.iinfo(dtype).max, shape, dtype=dtype, endpoint=True)
+
+
+def png(image: np.ndarray) -> bytes:
+    return cv2.imencode(".png", image)[1].tobytes()
+
+
+def fill(folder, images) -> None:
+    for i, image in enumerate(images):
+        (folder / f"{i}.png").write_bytes(png(image))
+
+
+def test_folder_is_read_in_natural_order_and_other_files_are_ignored(tmp_path):
+    images = {name: grey(i) for i, name in enumerate(["1.png", "2.png", "10.PNG", "a2.png", "a10.png"])}
+    for name in ["a10.png", "10.PNG", "2.png", "a2.png", "1.png"]:
+        (tmp_path / name).write_bytes(png(images[name]))
+    (tmp_path / "bones.json").write_text("{}")
+    (tmp_path / "LICENSE").write_text("free")
+    (tmp_path / "._1.png").write_text("what a Mac leaves behind")
+    source = open_source(tmp_path)
+    frames = list(source)
+    assert len(source) == len(frames) == 5
+    assert (source.fps, source.name, source.skipped) == (30.0, str(tmp_path), [])
+    for i, (frame, image) in enumerate(zip(frames, images.values(), strict=True)):
+        assert (frame.index, frame.time_s) == (i, i / 30)
+        assert frame.depth is None and frame.camera is None
+        np.testing.assert_array_equal(frame.amplitude, image)
+
+
+def test_colour_becomes_grey(tmp_path):
+    red = np.zeros((24, 32, 3), np.uint8)
+    red[..., 2] = 200
+    fill(tmp_path, [red])
+    (frame,) = open_source(tmp_path, fps=10.0, intrinsics=INTRINSICS)
+    np.testing.assert_allclose(frame.amplitude, 0.299 * 200, atol=1)
+    assert frame.camera == CAMERA
+
+
+def test_depth_folder_keeps_every_bit(tmp_path):
+    images = [grey(i, np.uint16) for i in range(3)]
+    fill(tmp_path, images)
+    frames = list(open_source(tmp_path, intrinsics=INTRINSICS, depth_unit_mm=0.125, fps=50))
+    for i, (frame, image) in enumerate(zip(frames, images, strict=True)):
+        np.testing.assert_array_equal(frame.depth, image)
+        assert (frame.amplitude, frame.depth_unit_mm, frame.camera) == (None, 0.125, CAMERA)
+        assert frame.time_s == i / 50
+
+
+@pytest.mark.parametrize("options", [{}, {"intrinsics": INTRINSICS}, {"depth_unit_mm": 1.0}])
+def test_depth_needs_intrinsics_and_unit_at_once(tmp_path, options):
+    fill(tmp_path, [grey(0, np.uint16)])
+    with pytest.raises(HandfastError, match="--intrinsics fx,fy,cx,cy and --depth-unit-mm"):
+        open_source(tmp_path, **options)
+
+
+BAD_IMAGES = {
+    "cut off": (png(grey(1))[:-40], "cut off"),
+    "without its end": (png(grey(1))[:-12], "cut off"),
+    "empty": (b"", "not a PNG"),
+    "text": (b"not an image at all, but long enough", "not a PNG"),
+    "16-bit": (png(grey(1, np.uint16)), "expected amplitude of 32 x 24 px .* got depth"),
+    "16-bit colour": (png(grey(1, np.uint16, (24, 32, 3))), "16-bit of PNG colour type 2"),
+    "with alpha": (png(grey(1, shape=(24, 32, 4))), "8-bit of PNG colour type 6"),
+    "of another size": (
+        png(grey(1, shape=(24, 31))),
+        "expected amplitude of 32 x 24 px .* got amplitude of 31 x 24",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_IMAGES)
+def test_bad_image_in_the_middle(tmp_path, case):
+    data, reason = BAD_IMAGES[case]
+    images = [grey(i) for i in range(4)]
+    fill(tmp_path, images)
+    (tmp_path / "2.png").write_bytes(data)
+
+    before = []
+    with pytest.raises(HandfastError, match=f"2.png: .*{reason}.*--skip-bad-frames") as raised:
+        before.extend(open_source(tmp_path))
+    assert "\n" not in str(raised.value)
+    assert [f.index for f in before] == [0, 1]
+
+    source = open_source(tmp_path, skip_bad_frames=True)
+    for _ in range(2):  # each pass starts its list again
+        assert [(f.index, f.time_s) for f in source] == [(0, 0.0), (1, 1 / 30), (3, 3 / 30)]
+        ((file, why),) = source.skipped
+        assert file == "2.png"
+        assert "--skip" not in why
+
+
+def test_bad_first_image(tmp_path):
+    fill(tmp_path, [grey(i) for i in range(2)])
+    (tmp_path / "0.png").write_bytes(b"")
+    with pytest.raises(HandfastError, match=r"0\.png"):
+        open_source(tmp_path)
+    source = open_source(tmp_path, skip_bad_frames=True)
+    assert [f.index for f in source] == [1]
+    (tmp_path / "1.png").write_bytes(b"")
+    with pytest.raises(HandfastError, match="none of its 2 PNGs"):
+        open_source(tmp_path, skip_bad_frames=True)
+
+
+PNG = png(grey(5))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@given(st.integers(0, len(PNG) - 1), st.integers(1, 255), st.booleans())
+def test_no_damaged_png_is_ever_decoded(tmp_path, at, flip, cut):
+    damaged = PNG[:at] if cut else PNG[:at] + bytes([PNG[at] ^ flip]) + PNG[at + 1 :]
+    (tmp_path / "0.png").write_bytes(PNG)
+    (tmp_path / "1.png").write_bytes(damaged)
+    source = open_source(tmp_path, skip_bad_frames=True)
+    assert [f.index for f in source] == [0]
+
+
+def test_bad_places_and_options(tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.txt").write_text("FFmpeg would draw this text as a video")
+    (tmp_path / "one.png").write_bytes(PNG)
+    for path, expected in {
+        "missing": "no such file or folder",
+        "empty": "expected a folder of PNG images, found none",
+        "notes.txt": "got a .txt file",
+        "one.png": "expected a folder of PNGs.* got a .png file",
+    }.items():
+        with pytest.raises(HandfastError, match=expected):
+            open_source(tmp_path / path)
+    for option, value in {
+        "intrinsics": (1.0, 1.0, float("nan"), 1.0),
+        "depth_unit_mm": 0.0,
+        "fps": float("inf"),
+    }.items():
+        with pytest.raises(HandfastError, match=option):
+            open_source(tmp_path, **{option: value})
+    with pytest.raises(HandfastError, match="four numbers"):
+        open_source(tmp_path, intrinsics=(1.0, 2.0, 3.0))
+
+
+def write_video(path, n_frames: int) -> list[np.ndarray]:
+    """Smooth grey pictures, which survive compression."""
+    pictures = [np.full((48, 64, 3), 20 + 3 * i, np.uint8) for i in range(n_frames)]
+    video = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 20.0, (64, 48))
+    for picture in pictures:
+        video.write(picture)
+    video.release()
+    return pictures
+
+
+def test_video_is_read_as_grey_amplitude(tmp_path):
+    pictures = write_video(tmp_path / "clip.avi", 30)
+    source = open_source(tmp_path / "clip.avi", intrinsics=INTRINSICS)
+    assert (source.fps, operator.length_hint(source)) == (20.0, 30)
+    frames = list(source)
+    assert [f.time_s for f in frames] == [i / 20 for i in range(30)]
+    for frame, picture in zip(frames, pictures, strict=True):
+        np.testing.assert_allclose(frame.amplitude, picture[..., 0], atol=3)
+        assert frame.camera == Camera(*INTRINSICS, width=64, height=48)
+    assert [f.time_s for f in open_source(tmp_path / "clip.avi", fps=10)][:3] == [0.0, 0.1, 0.2]
+
+
+def test_video_that_breaks_off(tmp_path):
+    write_video(tmp_path / "clip.avi", 60)
+    data = (tmp_path / "clip.avi").read_bytes()
+    (tmp_path / "clip.avi").write_bytes(data[: len(data) // 2])
+    with pytest.raises(HandfastError, match=r"frame \d\d: the video breaks off at \d\.\d s of 3\.0 s"):
+        list(open_source(tmp_path / "clip.avi"))
+    source = open_source(tmp_path / "clip.avi", skip_bad_frames=True)
+    assert 10 < len(list(source)) < 40
+    assert len(source.skipped) == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"noise" * 1000])
+def test_unreadable_video(tmp_path, content):
+    (tmp_path / "clip_01.mp4").write_bytes(content)
+    with pytest.raises(HandfastError, match="not a video that can be read"):
+        open_source(tmp_path / "clip_01.mp4")
+
+
+def frames_of(amplitude: bool, depth: bool, camera: Camera | None = CAMERA) -> list[Frame]:
+    return [
+        Frame(
+            i,
+            0.1 + i / 3,
+            grey(i) if amplitude else None,
+            grey(i, np.uint16) if depth else None,
+            depth_unit_mm=0.1 + 0.2 if depth else 1.0,
+            camera=camera,
+        )
+        for i in range(4)
+    ]
+
+
+@pytest.mark.parametrize("amplitude, depth, camera", [(1, 1, CAMERA), (1, 0, None), (0, 1, CAMERA)])
+def test_recording_round_trip_is_exact(tmp_path, amplitude, depth, camera):
+    frames = frames_of(amplitude, depth, camera)
+    write_recording(tmp_path / "a.zip", frames)
+    source = open_source(tmp_path / "a.zip")
+    assert len(source) == 4
+    assert source.fps == pytest.approx(3)
+    for read, written in zip(source, frames, strict=True):
+        assert (read.index, read.time_s) == (written.index, written.time_s)
+        assert (read.camera, read.depth_unit_mm) == (written.camera, written.depth_unit_mm)
+        for image in ("amplitude", "depth"):
+            np.testing.assert_array_equal(getattr(read, image), getattr(written, image))
+    write_recording(tmp_path / "b.zip", source)
+    assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
+    assert sorted(os.listdir(tmp_path)) == ["a.zip", "b.zip"]
+
+
+def test_recording_is_a_plain_zip(tmp_path):
+    write_recording(tmp_path / "a.zip", frames_of(True, True))
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        assert {i.compress_type for i in archive.infolist()} == {zipfile.ZIP_STORED}
+        assert {"recording.json", "amplitude/000003.png", "depth/000000.png"} <= set(archive.namelist())
+        assert json.loads(archive.read("recording.json"))["time_s"] == [0.1 + i / 3 for i in range(4)]
+
+
+def test_failed_recording_leaves_the_old_one(tmp_path):
+    write_recording(tmp_path / "a.zip", frames_of(True, True))
+    old = (tmp_path / "a.zip").read_bytes()
+    for frames in ([], [*frames_of(True, True), *frames_of(True, False)]):
+        with pytest.raises(HandfastError):
+            write_recording(tmp_path / "a.zip", frames)
+    assert os.listdir(tmp_path) == ["a.zip"]
+    assert (tmp_path / "a.zip").read_bytes() == old
+    with pytest.raises(HandfastError, match="cannot be written"):
+        write_recording(tmp_path / "a.zip" / "b.zip", frames_of(True, True))
+
+
+def rewrite(path, change) -> None:
+    """Write a recording's members again as ``change(name, data)`` says; None leaves one out."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: change(name, archive.read(name)) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members.items():
+            if data is not None:
+                archive.writestr(name, data)
+
+
+BAD_META = {
+    "not JSON": (b"{", "not a handfast recording"),
+    "another format": (b'{"format": "x", "version": 1}', "expected handfast-recording version 1"),
+    "not an object": (b"[1]", "recording.json is broken"),
+    "without times": (b'{"format": "handfast-recording", "version": 1}', "recording.json is broken"),
+    "no frame": (
+        b'{"format":"handfast-recording","version":1,"camera":null,"depth_unit_mm":1,"time_s":[]}',
+        "one frame or more",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_META)
+def test_recording_with_bad_description(tmp_path, case):
+    meta, expected = BAD_META[case]
+    write_recording(tmp_path / "a.zip", frames_of(True, False))
+    rewrite(tmp_path / "a.zip", lambda name, data: meta if name == "recording.json" else data)
+    with pytest.raises(HandfastError, match=expected):
+        open_source(tmp_path / "a.zip")
+
+
+@pytest.mark.parametrize("change", [lambda data: None, lambda data: data[:-20], lambda data: png(grey(0))])
+def test_recording_with_a_bad_image(tmp_path, change):
+    write_recording(tmp_path / "a.zip", frames_of(True, True))
+    rewrite(tmp_path / "a.zip", lambda name, data: change(data) if name == "depth/000002.png" else data)
+    with pytest.raises(HandfastError, match=r"frame 2: .*--skip-bad-frames"):
+        list(open_source(tmp_path / "a.zip"))
+    source = open_source(tmp_path / "a.zip", skip_bad_frames=True)
+    assert [f.index for f in source] == [0, 1, 3]
+    assert len(source.skipped) == 1
+
+
+def test_recording_cut_off_or_given_options(tmp_path):
+    write_recording(tmp_path / "a.zip", frames_of(True, True))
+    with pytest.raises(HandfastError, match="drop these options"):
+        open_source(tmp_path / "a.zip", fps=30.0)
+    data = (tmp_path / "a.zip").read_bytes()
+    (tmp_path / "a.zip").write_bytes(data[: len(data) // 2])
+    with pytest.raises(HandfastError, match="not a handfast recording, or cut off"):
+        open_source(tmp_path / "a.zip")

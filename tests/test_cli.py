@@ -1,0 +1,222 @@
+import json
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+
+import handfast
+from handfast import cli
+from handfast.geometry import Camera
+from handfast.sensors.sources import write_recording
+from handfast.structures import Frame, HandPose
+
+INTRINSICS = "300,300,15.5,11.5"
+
+
+class OneHandTracker:
+    """Finds one hand in every frame."""
+
+    def __init__(self, model: str):
+        self.model = model
+
+    def track(self, source):
+        for frame in source:
+            points = np.random.default_rng(frame.index).uniform(0, 20, (21, 2))
+            yield frame, [HandPose("left" if frame.index else "right", 0.9, points, np.ones(21, bool))]
+
+
+@pytest.fixture
+def one_hand_tracker(monkeypatch):
+    monkeypatch.setattr("handfast.tracking.tracker.Tracker", OneHandTracker)
+
+
+@pytest.fixture
+def clips(tmp_path):
+    """A folder with a source of each kind, good and bad."""
+    rng = np.random.default_rng(0)
+    clips = tmp_path / "clips"
+    for name in ("empty", "grey", "cut", "mixed", "depth"):
+        (clips / name).mkdir(parents=True)
+    for i in range(4):
+        image = rng.integers(0, 255, (24, 32), dtype=np.uint8)
+        for name in ("grey", "cut", "mixed"):
+            cv2.imwrite(str(clips / name / f"{i}.png"), image)
+        cv2.imwrite(str(clips / "depth" / f"{i}.png"), image.astype(np.uint16) * 40)
+    (clips / "cut" / "2.png").write_bytes((clips / "grey" / "2.png").read_bytes()[:-30])
+    cv2.imwrite(str(clips / "mixed" / "2.png"), image.astype(np.uint16))
+    (clips / "noise.mp4").write_bytes(rng.bytes(4000))
+    (clips / "noise.zip").write_bytes(rng.bytes(4000))
+    (clips / "noise.onnx").write_bytes(rng.bytes(4000))
+    write_recording(clips / "good.zip", [Frame(i, i / 30, image, camera=None) for i in range(3)])
+    return clips
+
+
+def run(capfd, monkeypatch, *arguments: object) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of the command, run in this process."""
+    monkeypatch.setattr(sys, "argv", ["handfast", *map(str, arguments)])
+    code = 0
+    try:
+        cli.main()
+    except SystemExit as done:
+        code = done.code or 0
+    return code, *capfd.readouterr()
+
+
+def files_below(folder) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+def test_track_prints_a_summary_and_where_the_results_are(
+    clips, tmp_path, capfd, monkeypatch, one_hand_tracker
+):
+    code, stdout, stderr = run(capfd, monkeypatch, "track", clips / "grey", "--out", tmp_path / "out")
+    assert (code, stderr) == (0, "")
+    for expected in ("hands.jsonl", "overlay.mp4", "contact_sheet.png", "4 (3 left, 1 right)", "frames/s"):
+        assert expected in stdout
+    assert files_below(tmp_path / "out") == {"hands.jsonl", "overlay.mp4", "contact_sheet.png"}
+
+
+def test_track_json_is_the_last_line(clips, tmp_path, capfd, monkeypatch, one_hand_tracker):
+    out = tmp_path / "out"
+    code, stdout, stderr = run(
+        capfd, monkeypatch, "track", clips / "cut", "--out", out, "--skip-bad-frames", "--json"
+    )
+    assert code == 0
+    summary = json.loads(stdout.splitlines()[-1])
+    assert summary.pop("frames_per_s") > 0
+    assert summary == {
+        "source": str(clips / "cut"),
+        "frames": 3,
+        "skipped": 1,
+        "frames_with_hand": 3,
+        "hands": 3,
+        "left": 2,
+        "right": 1,
+        "model": "tofnet-hand21",
+        "out": str(out),
+        "outputs": [str(out / name) for name in ("hands.jsonl", "overlay.mp4", "contact_sheet.png")],
+    }
+    assert stderr.startswith("skipped: 2.png: ") and stderr.count("\n") == 1
+
+
+def test_track_depth_with_its_options(clips, tmp_path, capfd, monkeypatch):
+    seen = []
+
+    class Tracker(OneHandTracker):
+        def track(self, source):
+            seen.append(self.model)
+            for frame, hands in super().track(source):
+                seen.append(frame)
+                yield frame, hands
+
+    monkeypatch.setattr("handfast.tracking.tracker.Tracker", Tracker)
+    options = ["--intrinsics", INTRINSICS, "--depth-unit-mm", "0.25", "--fps", "10", "--model", "tofnet-tof8"]
+    code, _, _ = run(capfd, monkeypatch, "track", clips / "depth", "--out", tmp_path / "out", *options)
+    assert code == 0
+    model, *frames = seen
+    assert model == "tofnet-tof8"
+    assert [frame.time_s for frame in frames] == [0.0, 0.1, 0.2, 0.3]
+    assert {frame.depth_unit_mm for frame in frames} == {0.25}
+    assert {frame.camera for frame in frames} == {Camera(300, 300, 15.5, 11.5, width=32, height=24)}
+
+
+BAD_INPUT = {
+    "missing path": (["nowhere"], "no such file or folder"),
+    "empty folder": (["empty"], "found none"),
+    "unknown kind": (["noise.onnx"], "got a .onnx file"),
+    "cut-off image": (["cut"], "2.png: PNG is cut off"),
+    "wrong dtype": (["mixed"], "2.png: expected amplitude"),
+    "depth without intrinsics": (["depth", "--depth-unit-mm", "1"], "--intrinsics fx,fy,cx,cy"),
+    "depth without unit": (["depth", "--intrinsics", INTRINSICS], "--depth-unit-mm"),
+    "short intrinsics": (["grey", "--intrinsics", "1,2,3"], "expected four numbers"),
+    "intrinsics not numbers": (["grey", "--intrinsics", "1,2,3,x"], "expected four numbers"),
+    "negative focal length": (["grey", "--intrinsics=-1,1,1,1"], "positive focal lengths"),
+    "fps of zero": (["grey", "--fps", "0"], "fps: expected a number above 0"),
+    "broken recording": (["noise.zip"], "not a handfast recording"),
+    "options to a recording": (["good.zip", "--fps", "30"], "drop these options"),
+    "missing model": (["grey", "--model", "nowhere.onnx"], "nowhere.onnx"),
+    "broken model": (["grey", "--model", "noise.onnx"], "noise.onnx"),
+    "results into a file": (["grey", "--out", "noise.mp4"], "cannot be written"),
+    "results below a file": (["grey", "--out", "noise.mp4/out"], "cannot be written"),
+    "results into the source": (["grey", "--out", "grey"], "mix with the source"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_INPUT)
+def test_bad_input_is_one_line_and_exit_code_2(clips, capfd, monkeypatch, case):
+    arguments, expected = BAD_INPUT[case]
+    monkeypatch.chdir(clips)
+    if "--model" not in arguments:
+        monkeypatch.setattr("handfast.tracking.tracker.Tracker", OneHandTracker)
+    before = files_below(clips)
+    code, stdout, stderr = run(capfd, monkeypatch, "track", "--out", "new/results", "--json", *arguments)
+    assert (code, stdout) == (2, "")
+    assert stderr.startswith("error: ") and stderr.count("\n") == 1
+    assert expected in stderr
+    assert files_below(clips) == before
+
+
+def test_codecs_print_nothing_of_their_own(clips):
+    """In a process of its own: FFmpeg writes to stderr past Python, and reads its settings once."""
+    before = files_below(clips)
+    clip = clips / "noise.mp4"
+    command = [sys.executable, "-c", "from handfast.cli import main; main()"]
+    arguments = ["track", str(clip), "--out", str(clips / "new")]
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: {clip}: not a video") and done.stderr.count("\n") == 1
+    assert files_below(clips) == before
+
+
+CARD = SimpleNamespace(
+    name="tofnet-tof8",
+    parameters=41_000,
+    macs=9_000_000,
+    flops=18_000_000,
+    weight_bytes=164_000,
+    input={"width": 160},
+)
+
+
+def test_info(capfd, monkeypatch):
+    asked = []
+
+    def load_model(name):
+        asked.append(name)
+        return SimpleNamespace(card=CARD)
+
+    monkeypatch.setattr("handfast.runtime.model.load_model", load_model)
+    code, stdout, _ = run(capfd, monkeypatch, "info", "tofnet-tof8", "--json")
+    assert code == 0
+    facts = {name: value for name, value in vars(CARD).items() if name != "name"}
+    assert json.loads(stdout.splitlines()[-1]) == {"model": "tofnet-tof8", **facts}
+    code, stdout, _ = run(capfd, monkeypatch, "info")
+    assert code == 0
+    assert "41,000" in stdout
+    assert asked == ["tofnet-tof8", "tofnet-hand21"]
+
+
+def test_info_of_a_broken_model(clips, capfd, monkeypatch):
+    code, stdout, stderr = run(capfd, monkeypatch, "info", clips / "noise.onnx")
+    assert (code, stdout, stderr.count("\n")) == (2, "", 1)
+
+
+def test_demo_tracks_the_packaged_clip(clips, tmp_path, capfd, monkeypatch, one_hand_tracker):
+    (tmp_path / "assets").mkdir()
+    (tmp_path / "assets" / "demo.zip").write_bytes((clips / "good.zip").read_bytes())
+    monkeypatch.setattr("handfast.cli.resources.files", lambda package: tmp_path)
+    monkeypatch.chdir(tmp_path)
+    code, stdout, _ = run(capfd, monkeypatch, "demo", "--json")
+    assert code == 0
+    assert json.loads(stdout)["frames"] == 3
+    assert (tmp_path / "out" / "demo" / "overlay.mp4").is_file()
+
+
+def test_version_and_help(capfd, monkeypatch):
+    assert run(capfd, monkeypatch, "--version")[:2] == (0, f"handfast {handfast.__version__}\n")
+    code, stdout, _ = run(capfd, monkeypatch, "track", "--help")
+    assert code == 0
+    assert "Examples" in stdout and "--depth-unit-mm" in stdout
