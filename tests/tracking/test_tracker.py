@@ -53,7 +53,7 @@ def model():
         flops=0,
         weight_bytes=0,
         licence="",
-        trained_on="",
+        data="",
         metrics={},
     )
     return Model(card, SquareFinder())
