@@ -53,7 +53,7 @@ def model():
         flops=0,
         weight_bytes=0,
         licence="",
-        data="",
+        trained_on="",
         metrics={},
     )
     return Model(card, SquareFinder())

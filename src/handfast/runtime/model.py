@@ -28,7 +28,7 @@ class ModelCard:
     flops: int
     weight_bytes: int
     licence: str
-    data: str
+    trained_on: str
     metrics: dict
 
 

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Protocol
 
@@ -51,7 +52,11 @@ class TrainingData(Protocol):
 
 
 def train(
-    recipe: Recipe, data: TrainingData, run_dir: Path, stop_after_step: int | None = None
+    recipe: Recipe,
+    data: TrainingData,
+    run_dir: Path,
+    stop_after_step: int | None = None,
+    devices: int = 1,
 ) -> dict[str, float]:
     """Train until the recipe's last step, or ``stop_after_step``; -> the last validation metrics.
 
@@ -60,7 +65,8 @@ def train(
     """
     run_dir.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
-    fabric = Fabric(accelerator="auto", devices=1, precision=recipe.precision)
+    fabric = Fabric(accelerator="auto", devices=devices, precision=recipe.precision)
+    fabric.launch()
     task = MultiTaskToFNet(recipe).to(memory_format=torch.channels_last)
     if recipe.init_from:
         initialise_from(task.net, Path(recipe.init_from))
@@ -86,8 +92,11 @@ def train(
 
     end = recipe.steps if stop_after_step is None else min(stop_after_step, recipe.steps)
     last_save_s = last_validation_s = time.monotonic()
-    with RunLog(run_dir, start, recipe.steps) as log:
-        for step, (image, targets) in enumerate(_prefetch(task, data, recipe.batch_size, start, end), start):
+    # With several devices each step has a batch for each; the first one logs, validates and saves.
+    numbers = range(start * fabric.world_size + fabric.global_rank, end * fabric.world_size, fabric.world_size)
+    first = fabric.is_global_zero
+    with RunLog(run_dir, start, recipe.steps) if first else nullcontext() as log:
+        for step, (image, targets) in enumerate(_prefetch(task, data, recipe.batch_size, numbers), start):
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(recipe, step)
             # Here and not in the model, since reduced precision is for its layers only.
@@ -102,6 +111,8 @@ def train(
             optimizer.step()
             average.update_parameters(task.net)
 
+            if not first:
+                continue
             done = step + 1
             log.advance(done)
             if done % recipe.log_every_steps == 0 or done == end:
@@ -164,13 +175,13 @@ def _warmed_up_average(decay: float):
 
 
 def _prefetch(
-    task: MultiTaskToFNet, data: TrainingData, batch_size: int, start: int, end: int
+    task: MultiTaskToFNet, data: TrainingData, batch_size: int, numbers: Sequence[int]
 ) -> Iterator[tuple[Tensor, Targets]]:
-    """Batches ``start`` to ``end``, in order, prepared ahead by one thread."""
+    """The batches of these numbers, in order, prepared ahead by one thread."""
     with ThreadPoolExecutor(max_workers=1) as executor:
         ahead: deque = deque()
-        for step in range(start, end + PREFETCHED_BATCHES):
-            if step < end:
-                ahead.append(executor.submit(lambda s: task.tensors(data.batch(s, batch_size)), step))
-            if step >= start + PREFETCHED_BATCHES:
+        for i in range(len(numbers) + PREFETCHED_BATCHES):
+            if i < len(numbers):
+                ahead.append(executor.submit(lambda n: task.tensors(data.batch(n, batch_size)), numbers[i]))
+            if i >= PREFETCHED_BATCHES:
                 yield ahead.popleft().result()
