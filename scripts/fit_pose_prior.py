@@ -126,7 +126,9 @@ def to_hands(
     )
 
 
-def shared_joint(R_a: np.ndarray, a: np.ndarray, R_b: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def shared_joint(
+    R_a: np.ndarray, a: np.ndarray, R_b: np.ndarray, b: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Where two rigid bones (N rotations and centres each) meet (N, 3), and that point in b's axes (3,).
 
     Least squares over all poses; what a hinge leaves open (along its axis) stays near the centres.
@@ -209,7 +211,9 @@ def fit_finger_dofs(asset: HandAsset, directions: np.ndarray) -> tuple[np.ndarra
             J = np.stack([slots[k][:, digit].reshape(-1, 9) for k in range(len(own))], axis=2)
             left = (directions - posed)[:, digit].reshape(-1, 9)
             mean, std = belief[own].T
-            gradient = np.einsum("nrk,nr->nk", J, left) / DIRECTION_NOISE_RAD**2 - (dofs[:, own] - mean) / std**2
+            gradient = (
+                np.einsum("nrk,nr->nk", J, left) / DIRECTION_NOISE_RAD**2 - (dofs[:, own] - mean) / std**2
+            )
             hessian = np.swapaxes(J, 1, 2) @ J / DIRECTION_NOISE_RAD**2 + np.diag(1 / std**2)
             dofs[:, own] += np.clip(np.linalg.solve(hessian, gradient[..., None])[..., 0], -0.4, 0.4)
     cosines = np.sum(posed_directions(asset, dofs) * directions, axis=-1)
@@ -219,7 +223,9 @@ def fit_finger_dofs(asset: HandAsset, directions: np.ndarray) -> tuple[np.ndarra
 def fit_wrist_dofs(asset: HandAsset, forearm: np.ndarray) -> np.ndarray:
     """Forearm directions (N, 3) in the hand frame -> (N, 2) flexion and deviation of the forearm's joint."""
     # At rest the forearm runs along -y. Flexion turns about -x and abduction, applied after it, about z.
-    return np.stack([np.arcsin(np.clip(forearm[:, 2], -1, 1)), np.arctan2(forearm[:, 0], -forearm[:, 1])], axis=1)
+    return np.stack(
+        [np.arcsin(np.clip(forearm[:, 2], -1, 1)), np.arctan2(forearm[:, 0], -forearm[:, 1])], axis=1
+    )
 
 
 def pushed_apart(capsules: HandCapsules, dofs: np.ndarray, limits: np.ndarray) -> np.ndarray:
@@ -317,8 +323,12 @@ def fit_motion(dofs: np.ndarray, time_s: np.ndarray, clip: np.ndarray) -> dict[s
     slope, offset = np.polyfit(log_turn, log_s, 1)
     noise = np.std(log_s - offset - slope * log_turn)
     drift = np.std(drifts)
-    print(f"{len(moves)} movements: {np.exp(offset):.2f} s for 1 rad, exponent {slope:.2f}, spread {noise:.2f}")
-    print(f"{len(rests)} rests of {np.exp(np.mean(rests)):.2f} s, spread {np.std(rests):.2f}, drift {drift:.3f} rad")
+    print(
+        f"{len(moves)} movements: {np.exp(offset):.2f} s for 1 rad, exponent {slope:.2f}, spread {noise:.2f}"
+    )
+    print(
+        f"{len(rests)} rests of {np.exp(np.mean(rests)):.2f} s, spread {np.std(rests):.2f}, drift {drift:.3f} rad"
+    )
     return {
         "movement": np.array([offset, slope, noise]),
         "rest": np.array([np.mean(rests), np.std(rests)]),
@@ -393,7 +403,12 @@ def fit(folder: Path) -> dict[str, np.ndarray]:
         own = [i for i, own_names in enumerate(names) if set(wanted) & set(own_names)]
         touching = key in TOUCHING
         mean, covariance = fit_key_pose(
-            capsules, np.clip(np.nan_to_num(raw["stills"][own].mean(0)), *limits.T), recorded, limits, touching, rng
+            capsules,
+            np.clip(np.nan_to_num(raw["stills"][own].mean(0)), *limits.T),
+            recorded,
+            limits,
+            touching,
+            rng,
         )
         key_means.append(mean)
         key_covariances.append(covariance)
@@ -423,7 +438,9 @@ def main() -> None:
     temporary = out.with_suffix(".partial")
     save_file(prior, temporary, metadata={"source": "fitted to recordings; Apache-2.0 and MIT"})
     temporary.replace(out)
-    print(f"{out}: {out.stat().st_size / 1e3:.0f} kB, " + ", ".join(f"{k} {v.shape}" for k, v in prior.items()))
+    print(
+        f"{out}: {out.stat().st_size / 1e3:.0f} kB, " + ", ".join(f"{k} {v.shape}" for k, v in prior.items())
+    )
 
 
 if __name__ == "__main__":

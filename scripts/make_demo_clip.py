@@ -11,7 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from handfast.data.meshes import join
-from handfast.data.scenes import Person, Scene, orientation_class, place_hand, sample_person, sample_surroundings
+from handfast.data.scenes import (
+    Person,
+    Scene,
+    orientation_class,
+    place_hand,
+    sample_person,
+    sample_surroundings,
+)
 from handfast.data.synthesis import SENSORS, World, make_world, observe
 from handfast.geometry import Camera, rotation_from_axis_angle
 from handfast.hand_model.pose_prior import sample_motion
@@ -19,11 +26,11 @@ from handfast.sensors.sources import write_recording
 from handfast.structures import Frame
 
 SEED = 7
-FRAMES, RATE_HZ = 36, 15.0
-CAMERA = Camera(fx=190, fy=190, cx=103.5, cy=77.5, width=208, height=156)
+FRAMES, RATE_HZ = 32, 15.0
+CAMERA = Camera(fx=168, fy=168, cx=91.5, cy=68.5, width=184, height=138)
 # Fingers away and up, backs to the camera, turned inwards a little: hands as their owner sees them.
 EGOCENTRIC = np.stack([[1.0, 0, 0], [0, -0.94, 0.34], [0, -0.34, -0.94]], axis=1)
-REACH_M = 1200  # depth beyond this many mm is left out, as a short-range sensor would
+REACH_MM = 1200  # farther depth is left out, as a short-range sensor would
 
 
 def sway(time_s: float, phase: float, size_m: float) -> np.ndarray:
@@ -38,12 +45,15 @@ def render(world: World, person: Person) -> list[Frame]:
     motion = {side: sample_motion(world.prior, rng, FRAMES, RATE_HZ) for side in ("left", "right")}
     home = {"left": np.array([-0.11, 0.03, 0.46]), "right": np.array([0.11, 0.02, 0.43])}
     surroundings = sample_surroundings(rng, CAMERA, 0.5, "desk", 4, ())
+    plain = np.ones((1, 400, 500), np.float32)
     frames = []
     for i in range(FRAMES):
         time_s = i / RATE_HZ
         hands, meshes = [], list(surroundings)
         for side, inwards in (("left", 0.25), ("right", -0.25)):
-            turn = np.array([0.1, 0.5 * np.sin(1.7 * time_s + inwards), inwards + 0.25 * np.sin(2.1 * time_s)])
+            turn = np.array(
+                [0.1, 0.5 * np.sin(1.7 * time_s + inwards), inwards + 0.25 * np.sin(2.1 * time_s)]
+            )
             rotation = rotation_from_axis_angle(turn) @ EGOCENTRIC
             centre = home[side] + sway(time_s, 2.0 * (side == "left"), 0.035)
             angles = motion[side][i]
@@ -53,9 +63,9 @@ def render(world: World, person: Person) -> list[Frame]:
             hands.append(hand)
             meshes.append(mesh)
         scene = Scene(CAMERA, join(meshes), tuple(hands))
-        # One texture for the whole clip: the same generator each frame, but other noise would be the same too.
-        sample = observe(scene, SENSORS[1], world.textures[:1], np.random.default_rng([SEED, i]), i, time_s)
-        depth = np.where(sample.frame.depth > REACH_M, 0, sample.frame.depth).astype(np.uint16)
+        # Plain surfaces: textures are drawn anew for each frame and would flicker.
+        sample = observe(scene, SENSORS[1], plain, np.random.default_rng([SEED, i]), i, time_s)
+        depth = np.where(sample.frame.depth > REACH_MM, 0, sample.frame.depth).astype(np.uint16)
         frames.append(Frame(i, time_s, sample.frame.amplitude, depth, 1.0, CAMERA))
     return frames
 

@@ -32,12 +32,17 @@ def join(meshes: list[Mesh]) -> Mesh:
 
 
 def solid(
-    unit: tuple[np.ndarray, np.ndarray], axes_m: np.ndarray, centre_m: np.ndarray, albedo: float
+    unit: tuple[np.ndarray, np.ndarray],
+    axes_m: np.ndarray,
+    centre_m: np.ndarray,
+    albedo: float,
+    label: int = 0,
 ) -> Mesh:
     """A unit mesh (vertices, faces) stretched by the columns of axes_m (3, 3) about a centre (3,)."""
     vertices, faces = unit
+    count = len(faces)
     return Mesh(
-        vertices @ axes_m.T + centre_m, faces, np.full(len(faces), albedo), np.zeros(len(faces), np.uint8)
+        vertices @ axes_m.T + centre_m, faces, np.full(count, albedo), np.full(count, label, np.uint8)
     )
 
 

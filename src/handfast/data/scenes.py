@@ -25,6 +25,7 @@ _FINGERS = {
     "from_above": ((0.0, 0.9, 0.0), (0.5, 0.3, 0.35)),
 }
 HAND_LENGTH_M = 0.19
+BARE_ARM = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +51,10 @@ class PlacedHand:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """A camera, all that it can see as one mesh, and the hands in it. Labels: 1 left hand, 2 right hand."""
+    """A camera, all that it can see as one mesh, and the hands in it.
+
+    Labels: 0 surroundings and sleeves, 1 left hand, 2 right hand, 3 bare arm.
+    """
 
     camera: Camera
     mesh: Mesh
@@ -108,12 +112,14 @@ def place_hand(
     shift = centre_m - rotation @ ((keypoints.min(0) + keypoints.max(0)) / 2)
     faces = faces_of(asset, side)
     is_hand = asset.is_hand[faces].all(1)
-    albedo = np.where(on_sleeve[faces].any(1), person.sleeve_albedo, person.skin_albedo)
+    is_sleeve = on_sleeve[faces].any(1)
+    albedo = np.where(is_sleeve, person.sleeve_albedo, person.skin_albedo)
+    arm = np.where(is_sleeve, 0, BARE_ARM)
     mesh = Mesh(
         vertices @ rotation.T + shift,
         faces,
         albedo,
-        np.where(is_hand, 1 + SIDES.index(side), 0).astype(np.uint8),
+        np.where(is_hand, 1 + SIDES.index(side), arm).astype(np.uint8),
     )
     return PlacedHand(side, keypoints @ rotation.T + shift, key_pose, orientation), mesh
 
@@ -203,8 +209,9 @@ def _dressed(asset: HandAsset, person: Person, vertices: np.ndarray) -> tuple[np
 
 def _upper_arm(rng: np.random.Generator, hand: Mesh, person: Person) -> Mesh:
     """A tube that carries the arm on from the forearm's cut, past the elbow."""
-    on_arm = hand.vertices_m[hand.faces[hand.label == 0].ravel()]
-    on_hand = hand.vertices_m[hand.faces[hand.label > 0].ravel()]
+    is_hand = (hand.label == 1) | (hand.label == 2)
+    on_arm = hand.vertices_m[hand.faces[~is_hand].ravel()]
+    on_hand = hand.vertices_m[hand.faces[is_hand].ravel()]
     wrist = on_hand.mean(0)
     distance = np.linalg.norm(on_arm - wrist, axis=1)
     end = on_arm[distance > np.quantile(distance, 0.9)].mean(0)
@@ -215,9 +222,8 @@ def _upper_arm(rng: np.random.Generator, hand: Mesh, person: Person) -> Mesh:
     radius, half = rng.uniform(0.035, 0.055), rng.uniform(0.06, 0.2)
     axes = np.stack([radius * x, half * y, radius * np.cross(x, y)], axis=1)
     bare = person.sleeve_start_m > 0.23
-    return solid(
-        unit_tube(), axes, end + 0.9 * half * y, person.skin_albedo if bare else person.sleeve_albedo
-    )
+    albedo, label = (person.skin_albedo, BARE_ARM) if bare else (person.sleeve_albedo, 0)
+    return solid(unit_tube(), axes, end + 0.9 * half * y, albedo, label)
 
 
 def _room(rng: np.random.Generator, distance_m: float) -> list[Mesh]:

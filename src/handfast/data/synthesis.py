@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from handfast.data.render import rasterise, shade, vertex_normals, visible
-from handfast.data.scenes import Person, Scene, sample_person, sample_scene
+from handfast.data.scenes import BARE_ARM, Person, Scene, sample_person, sample_scene
 from handfast.geometry import fit_affine
 from handfast.hand_model.model import HandAsset, load_hand_asset
 from handfast.hand_model.pose_prior import PosePrior, load_pose_prior
@@ -91,12 +91,13 @@ def observe(
         )
         for hand in scene.hands
     )
-    segmentation = np.ascontiguousarray(shading.label[::SUPERSAMPLING, ::SUPERSAMPLING])
+    label = shading.label[::SUPERSAMPLING, ::SUPERSAMPLING]
+    segmentation = np.where(label == BARE_ARM, 0, label).astype(np.uint8)
     return HandSample(Frame(index, time_s, amplitude, depth, 1.0, camera), hands, segmentation)
 
 
 def _texture(textures: np.ndarray, rng: np.random.Generator, label: np.ndarray) -> np.ndarray:
-    """(H, W) factor on the albedo: strong on the surroundings, faint on hands."""
+    """(H, W) factor on the albedo: strong on the surroundings, faint on skin."""
     height, width = label.shape
     texture = textures[rng.integers(len(textures))]
     y, x = rng.integers(0, texture.shape[0] - height), rng.integers(0, texture.shape[1] - width)

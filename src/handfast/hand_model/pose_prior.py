@@ -26,7 +26,14 @@ from handfast.hand_model.articulation import (
     digit_frames,
     dofs_from_angles,
 )
-from handfast.hand_model.collision import SOFT_CONTACT_M, HandCapsules, collides, load_hand_capsules, penetration_m, resolve
+from handfast.hand_model.collision import (
+    SOFT_CONTACT_M,
+    HandCapsules,
+    collides,
+    load_hand_capsules,
+    penetration_m,
+    resolve,
+)
 from handfast.structures import KEY_POSES
 
 OTHER = KEY_POSES.index("other")
@@ -125,7 +132,9 @@ def sample_pose(
         if key is not None and key != OTHER:
             dofs = _around(rng, prior.key_means[[key]], prior.key_factors[[key]])
         else:
-            components = rng.choice(len(prior.component_weights), 5 if kind == 2 else 1, p=prior.component_weights)
+            components = rng.choice(
+                len(prior.component_weights), 5 if kind == 2 else 1, p=prior.component_weights
+            )
             factors = prior.factors[prior.component_factors[components]]
             dofs = _around(rng, prior.component_means[components], factors)
         wrist = prior.wrist_mean + rng.standard_normal((_BATCH, 2)) @ prior.wrist_factor.T
@@ -148,7 +157,9 @@ def sample_pose(
 
 def _around(rng: np.random.Generator, means: np.ndarray, factors: np.ndarray) -> np.ndarray:
     """Draws (B, D) from one Gaussian, or with each digit from another one of five: means (1 or 5, D)."""
-    draws = means[:, None] + rng.standard_normal((len(means), _BATCH, means.shape[1])) @ np.swapaxes(factors, 1, 2)
+    draws = means[:, None] + rng.standard_normal((len(means), _BATCH, means.shape[1])) @ np.swapaxes(
+        factors, 1, 2
+    )
     if len(means) == 1:
         return draws[0]
     return np.concatenate([draws[digit][:, own] for digit, own in enumerate(DIGIT_DOFS)], axis=1)
@@ -171,8 +182,11 @@ def sample_motion(
     key_poses: which poses in turn, over and over; None draws them as ``sample_pose`` does. The clip starts
     anywhere in a movement or rest. Raises HandfastError for an unknown name.
     """
+
     def next_pose(i):
-        return dofs_from_angles(sample_pose(prior, rng, key_poses[i % len(key_poses)] if key_poses else None)[0])
+        return dofs_from_angles(
+            sample_pose(prior, rng, key_poses[i % len(key_poses)] if key_poses else None)[0]
+        )
 
     capsules = load_hand_capsules()
     dofs = np.empty((frames, len(DOF_BONES)))
@@ -188,7 +202,9 @@ def sample_motion(
         stop = max(filled, int(np.searchsorted(time_s, end_s)))
         phase = (time_s[filled:stop] - start_s) / duration_s
         rest_phase = (time_s[filled:stop] - arrive_s) / rest_s
-        dofs[filled:stop] = _along(here, there, phase, onset) + _smooth(rest_phase)[:, None] * (settled - there)
+        dofs[filled:stop] = _along(here, there, phase, onset) + _smooth(rest_phase)[:, None] * (
+            settled - there
+        )
         here, visited, filled = settled, visited + 1, stop
     return angles_from_dofs(dofs)
 

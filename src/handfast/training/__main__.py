@@ -27,7 +27,9 @@ def main() -> None:
     parser.add_argument("--devices", type=int, default=1, help="processes to share each step, one a device")
     arguments = parser.parse_args()
     recipe = load_recipe(arguments.recipe)
-    metrics = train(recipe, open_batches(arguments.data, recipe.seed), arguments.run, devices=arguments.devices)
+    metrics = train(
+        recipe, open_batches(arguments.data, recipe.seed), arguments.run, devices=arguments.devices
+    )
     print(" ".join(f"{name}={value:.4g}" for name, value in metrics.items()))
 
 

@@ -93,7 +93,9 @@ def train(
     end = recipe.steps if stop_after_step is None else min(stop_after_step, recipe.steps)
     last_save_s = last_validation_s = time.monotonic()
     # With several devices each step has a batch for each; the first one logs, validates and saves.
-    numbers = range(start * fabric.world_size + fabric.global_rank, end * fabric.world_size, fabric.world_size)
+    numbers = range(
+        start * fabric.world_size + fabric.global_rank, end * fabric.world_size, fabric.world_size
+    )
     first = fabric.is_global_zero
     with RunLog(run_dir, start, recipe.steps) if first else nullcontext() as log:
         for step, (image, targets) in enumerate(_prefetch(task, data, recipe.batch_size, numbers), start):

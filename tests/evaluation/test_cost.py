@@ -1,0 +1,71 @@
+"""Costs read off graphs, hand-worked."""
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from handfast.errors import HandfastError
+from handfast.evaluation.cost import measure_cost
+
+
+def model_of(nodes, weights, input_shape):
+    """A graph from 'x' to 'y' with weights of zeros."""
+    graph = helper.make_graph(
+        nodes,
+        "graph",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, input_shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(np.zeros(shape, np.float32), name) for name, shape in weights.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+
+
+def test_a_grouped_strided_convolution():
+    node = helper.make_node("Conv", ["x", "w", "b"], ["y"], group=2, strides=[2, 2], pads=[1, 1, 1, 1])
+    cost = measure_cost(model_of([node], {"w": (6, 2, 3, 3), "b": (6,)}, ["batch", 4, 8, 10]))
+    assert cost.parameters == 6 * 2 * 9 + 6
+    assert cost.macs == (6 * 4 * 5) * (2 * 9)  # outputs times filter
+    assert cost.flops == 2 * cost.macs and cost.weight_bytes == 4 * cost.parameters
+
+
+def test_a_transposed_convolution():
+    node = helper.make_node("ConvTranspose", ["x", "w"], ["y"], strides=[2, 2])
+    cost = measure_cost(model_of([node], {"w": (3, 5, 2, 2)}, [1, 3, 4, 6]))
+    assert cost.macs == (3 * 4 * 6) * (5 * 4)
+
+
+def test_matrix_products():
+    gemm = helper.make_node("Gemm", ["x", "w", "b"], ["h"], transB=1)
+    product = helper.make_node("MatMul", ["h", "v"], ["y"])
+    cost = measure_cost(model_of([gemm, product], {"w": (8, 5), "b": (8,), "v": (8, 3)}, ["batch", 5]))
+    assert cost.macs == 5 * 8 + 8 * 3
+    assert cost.parameters == 5 * 8 + 8 + 8 * 3
+
+
+def test_scales_of_a_resize_are_no_parameters():
+    resize = helper.make_node("Resize", ["x", "", "scales"], ["h"], mode="nearest")
+    node = helper.make_node("Conv", ["h", "w"], ["y"])
+    model = model_of([resize, node], {"w": (1, 1, 1, 1)}, [1, 1, 4, 4])
+    model.graph.initializer.append(numpy_helper.from_array(np.float32([1, 1, 2, 2]), "scales"))
+    cost = measure_cost(model)
+    assert cost.parameters == 1 and cost.macs == 64
+
+
+def test_unknown_sizes_are_refused_and_not_counted_as_nothing():
+    nodes = [
+        helper.make_node("NonZero", ["x"], ["indices"]),  # as many columns as there are values
+        helper.make_node("Cast", ["indices"], ["h"], to=TensorProto.FLOAT),
+        helper.make_node("MatMul", ["w", "h"], ["y"]),
+    ]
+    with pytest.raises(HandfastError, match="'h'"):
+        measure_cost(model_of(nodes, {"w": (3, 2)}, [4, 4]))
+
+
+def test_the_model_is_left_as_it_was():
+    node = helper.make_node("Conv", ["x", "w"], ["y"])
+    model = model_of([node], {"w": (1, 1, 1, 1)}, ["batch", 1, 4, 4])
+    before = onnx.ModelProto()
+    before.CopyFrom(model)
+    measure_cost(model)
+    assert model == before

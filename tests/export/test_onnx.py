@@ -1,0 +1,91 @@
+"""What is exported is the net, whole and alone, within the paper's budget."""
+
+import json
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from handfast.export.onnx import CARD_KEY, export_onnx
+from handfast.models import MODELS
+
+PARAMETERS_MAX = {"tofnet-tof8": 41_499, "tofnet-hand21": 99_999}  # table 2: 0.041 M
+FLOPS_MAX = {"tofnet-tof8": 35e6, "tofnet-hand21": 80e6}
+
+
+@pytest.fixture(scope="module", params=tuple(MODELS))
+def exported(request, tmp_path_factory):
+    """(name, net, path, card) of a net whose weights and statistics are all different, as training leaves them."""
+    torch.manual_seed(0)
+    net = MODELS[request.param]()
+    for parameter in net.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    net(torch.rand(8, 1, 120, 160))  # moves the running statistics
+    path = tmp_path_factory.mktemp("export") / "net.onnx"
+    return request.param, net, path, export_onnx(net.eval(), {"name": request.param}, path)
+
+
+def test_onnx_runtime_equals_torch_for_any_batch(exported):
+    _, net, path, _ = exported
+    session = onnxruntime.InferenceSession(path)
+    images = np.random.default_rng(1).random((3, 1, 120, 160), np.float32)
+    with torch.inference_mode():
+        expected = net(torch.from_numpy(images))
+    for got, want in zip(session.run(None, {"image": images}), expected, strict=True):
+        scale = want.abs().max().item()
+        np.testing.assert_allclose(got / scale, want.numpy() / scale, atol=1e-4)
+    singles = [session.run(None, {"image": image[None]}) for image in images]
+    for got, want in zip(singles[2], session.run(None, {"image": images}), strict=True):
+        np.testing.assert_allclose(got[0], want[2], atol=1e-4 * np.abs(want).max())
+
+
+def test_signature(exported):
+    name, _, path, _ = exported
+    session = onnxruntime.InferenceSession(path)
+    keypoints = MODELS[name].keywords["keypoints_per_hand"]
+    assert [(i.name, i.shape, i.type) for i in session.get_inputs()] == [
+        ("image", ["batch", 1, 120, 160], "tensor(float)")
+    ]
+    assert [(o.name, o.shape) for o in session.get_outputs()] == [
+        ("heatmaps", ["batch", 2, keypoints, 60, 80]),
+        ("visibility", ["batch", 2, 1 + keypoints]),
+    ]
+
+
+def test_the_budget_is_kept_and_the_card_states_it(exported):
+    name, _, _, card = exported
+    assert card["parameters"] <= PARAMETERS_MAX[name]
+    assert card["flops"] <= FLOPS_MAX[name]
+    assert card["flops"] == 2 * card["macs"] and card["weight_bytes"] == 4 * card["parameters"]
+
+
+def test_macs_are_those_that_torch_counts(exported):
+    _, net, _, card = exported
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        net(torch.zeros(1, 1, 120, 160))
+    assert card["flops"] == counter.get_total_flops()
+
+
+def test_parameters_are_those_of_the_folded_net(exported):
+    """Folding turns each convolution's normalisation, two numbers a channel, into one bias a channel."""
+    _, net, _, card = exported
+    normalised = sum(m.num_features for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d))
+    assert card["parameters"] == sum(p.numel() for p in net.parameters()) - normalised
+
+
+def test_the_graph_holds_plain_operators_only(exported):
+    _, _, path, _ = exported
+    operators = {node.op_type for node in onnx.load(path).graph.node}
+    assert operators <= {
+        "Add", "Concat", "Constant", "Conv", "Gemm", "MaxPool", "ReduceMax", "Relu", "Reshape", "Resize", "Transpose",
+    }  # fmt: skip
+
+
+def test_the_file_carries_its_card(exported):
+    name, _, path, card = exported
+    metadata = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+    assert json.loads(metadata[CARD_KEY]) == card and card["name"] == name
+    assert list(path.parent.iterdir()) == [path]
