@@ -1,0 +1,72 @@
+"""From labels in hand21 to targets of the recipe's skeleton, and scores by hand."""
+
+import numpy as np
+import pytest
+import torch
+
+from handfast.models.tofnet import Prediction
+from handfast.skeleton import HAND21, TOF8
+from handfast.training.multitask import MultiTaskToFNet
+from handfast.training.validation import validate
+
+
+def test_targets_are_the_skeletons_points(recipe, data):
+    batch = data.batch(0, 4)
+    image, targets = MultiTaskToFNet(recipe).tensors(batch)
+    assert image.shape == (4, 1, 120, 160) and image.dtype == torch.float32
+    assert image.max() == batch["image"].max() / 255
+
+    index_tip, tof8_index_tip = HAND21.keypoints.index("index_tip"), TOF8.keypoints.index("index_tip")
+    np.testing.assert_array_equal(
+        targets.keypoints_px[:, :, tof8_index_tip].numpy(), batch["keypoints_px"][:, :, index_tip]
+    )
+    labelled = batch["in_image"][:, :, index_tip] & batch["present"]
+    np.testing.assert_array_equal(targets.weight[:, :, tof8_index_tip].numpy(), 2.0 * labelled)
+    assert targets.auxiliary_keypoints_px.shape == (4, 2, 17, 2)
+    assert targets.weight.dtype == targets.auxiliary_weight.dtype == torch.float32
+
+
+def test_a_mixed_keypoint_needs_all_its_joints_in_the_image(recipe, data):
+    batch = data.batch(0, 4)
+    batch["present"][:] = True
+    batch["in_image"][:] = True
+    batch["in_image"][:, :, HAND21.keypoints.index("middle_mcp")] = False
+    _, targets = MultiTaskToFNet(recipe).tensors(batch)
+    weight = dict(zip(TOF8.keypoints, targets.weight[0, 0].tolist(), strict=True))
+    assert weight["hand_centre"] == weight["middle_mcp"] == 0
+    assert weight["wrist_centre"] == 1 and weight["thumb_tip"] == 2
+
+
+class Oracle(torch.nn.Module):
+    """Predicts fixed maps: each key-point's peak, and presence as told."""
+
+    def __init__(self, keypoints_px, presence_logit):
+        super().__init__()
+        self.unused = torch.nn.Parameter(torch.zeros(1))
+        b = len(keypoints_px)
+        self.heatmaps = torch.full((b, 2, 21, 60, 80), -30.0)
+        x, y = ((keypoints_px - 0.5) / 2).astype(int).transpose(3, 0, 1, 2)
+        hands, sides, joints = np.indices(x.shape)
+        self.heatmaps[hands, sides, joints, y, x] = 0
+        self.visibility = torch.zeros(b, 2, 22)
+        self.visibility[..., 0] = torch.as_tensor(presence_logit)
+
+    def forward(self, image):
+        return Prediction(self.heatmaps, self.visibility)
+
+
+def test_validation_scores_by_hand(data):
+    batch = data.batch(0, 4)
+    batch["present"] = np.array([[True, False], [False, True], [True, True], [False, False]])
+    batch["in_image"][:] = True
+    at_px = np.random.default_rng(0).integers(1, 50, (4, 2, 21, 2)) * 2 + 0.5  # centres of cells
+    batch["keypoints_px"] = (at_px + np.where(np.arange(21) == 0, 9.0, 1.0)[:, None] * [1, 0]).astype(
+        np.float32
+    )
+    batch["keypoints_px"][~batch["present"]] = 1e6  # never looked at
+    presence_logit = np.float32([[1, -1], [2, 1], [1, 1], [-1, 3]])  # second: both, the wrong side likelier
+    metrics = validate(Oracle(at_px, presence_logit), [batch], HAND21)
+    assert metrics["error_mean_px"] == pytest.approx((9 + 20) / 21, abs=1e-4)
+    assert metrics["error_median_px"] == pytest.approx(1, abs=1e-4)
+    assert metrics["presence_accuracy"] == 6 / 8
+    assert metrics["side_accuracy"] == 1 / 2
