@@ -16,7 +16,7 @@ from handfast.models.tofnet import AuxiliaryPrediction, Prediction
 
 @dataclass(frozen=True)
 class LossWeights:
-    """The weights of equation 1; 0 leaves a task out. fingertip: factor on fingertips in heat-map losses."""
+    """The weights of equation 1; 0 stops a task's gradient. fingertip: factor on fingertips in heat-map losses."""
 
     keypoints: float = 1.0
     auxiliary_keypoints: float = 1.0
@@ -138,5 +138,5 @@ def multitask_losses(
 
 
 def total_loss(losses: dict[str, Tensor], weights: LossWeights) -> Tensor:
-    """Equation 1. A task of weight 0 gets no gradient."""
-    return sum(getattr(weights, name) * loss for name, loss in losses.items() if getattr(weights, name) > 0)
+    """Equation 1."""
+    return sum(getattr(weights, name) * loss for name, loss in losses.items())

@@ -18,7 +18,7 @@ FLOPS_MAX = {"tofnet-tof8": 35e6, "tofnet-hand21": 80e6}
 
 @pytest.fixture(scope="module", params=tuple(MODELS))
 def exported(request, tmp_path_factory):
-    """(name, net, path, card) of a net whose weights and statistics are all different, as training leaves them."""
+    """(name, net, path, card) of a net whose weights and statistics all differ, as after training."""
     torch.manual_seed(0)
     net = MODELS[request.param]()
     for parameter in net.parameters():
@@ -80,7 +80,8 @@ def test_the_graph_holds_plain_operators_only(exported):
     _, _, path, _ = exported
     operators = {node.op_type for node in onnx.load(path).graph.node}
     assert operators <= {
-        "Add", "Concat", "Constant", "Conv", "Gemm", "MaxPool", "ReduceMax", "Relu", "Reshape", "Resize", "Transpose",
+        "Add", "Concat", "Constant", "Conv", "Gemm", "MaxPool", "ReduceMax", "Relu", "Reshape", "Resize",
+        "Transpose",
     }  # fmt: skip
 
 

@@ -54,7 +54,7 @@ def test_what_cannot_be_meant_is_refused(tmp_path, text, message):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(HandfastError, match="nowhere.toml"):
+    with pytest.raises(HandfastError, match=r"nowhere\.toml"):
         load_recipe(tmp_path / "nowhere.toml")
 
 

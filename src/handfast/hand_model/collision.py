@@ -14,6 +14,8 @@ from handfast.hand_model.articulation import digit_frames, digit_rest, place
 from handfast.hand_model.model import BONES, FINGER_BONES, HandAsset, load_hand_asset
 
 SOFT_CONTACT_M = 0.003
+_THUMB_TIP = 2
+_BEHIND_RADIUS_M = 0.018
 _MARGIN_M = 0.0005
 _DAMPING_M2 = 1e-5
 _LARGEST_TURN_RAD = 0.2
@@ -25,7 +27,8 @@ _PALM_BONES = [BONES.index(bone) for bone in ("palm", "index_palm", "middle_palm
 
 @dataclass(frozen=True, eq=False)
 class HandCapsules:
-    """C = 19 capsules of the mean hand at rest: five digits by three bones, then four metacarpals.
+    """C = 20 capsules of the mean hand at rest: five digits by three bones, four metacarpals, and the space
+    behind the index finger, which only the thumb's tip avoids.
 
     ends_m (C, 2, 3), radii_m (C,). pairs (P, 2): the capsules that must not meet. rest_joints_m, axes:
     ``digit_rest``.
@@ -89,6 +92,10 @@ def fit_capsules(asset: HandAsset) -> HandCapsules:
         ends, extent = _fit_capsule(palm[own], 0.4 * knuckle, 0.85 * knuckle)
         fitted.append((ends, extent[1]))
     pairs = [(a, b) for a in range(19) for b in range(a + 1, 19) if _may_not_meet(a, b)]
+    # No thumb bends behind the index finger: what its tip may not enter there.
+    behind = np.array([0, 0, _BEHIND_RADIUS_M])
+    fitted.append((np.stack([0.5 * knuckles[0], 1.4 * knuckles[0]]) + behind, _BEHIND_RADIUS_M))
+    pairs.append((_THUMB_TIP, 19))
     return HandCapsules(
         ends_m=np.array([ends for ends, _ in fitted]),
         radii_m=np.array([radius for _, radius in fitted]),

@@ -20,7 +20,7 @@ from handfast.tracking.drawing import contact_sheet, draw_caption, draw_hands, f
 OUTPUT_NAMES = ("hands.jsonl", "overlay.mp4", "contact_sheet.png")
 SHEET_PICTURES, SHEET_COLUMNS = 12, 4
 _SHEET_PICTURE_WIDTH_PX = 480
-_VIDEO_CODES = ("avc1", "mp4v")  # H.264 plays everywhere, but not every OpenCV can write it
+_VIDEO_CODE = "mp4v"  # the wheels of OpenCV bring no H.264 encoder
 
 
 @dataclass(frozen=True)
@@ -194,11 +194,10 @@ class _SheetPictures:
 
 
 def _open_video(path: Path, fps: float, size: tuple[int, int]) -> cv2.VideoWriter:
-    for code in _VIDEO_CODES:
-        video = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*code), fps, size)
-        if video.isOpened():
-            return video
+    video = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*_VIDEO_CODE), fps, size)
+    if video.isOpened():
+        return video
     raise HandfastError(
-        f"overlay.mp4: this OpenCV can write neither {' nor '.join(_VIDEO_CODES)} at {fps} frames/s; "
+        f"overlay.mp4: this OpenCV cannot write {_VIDEO_CODE} at {fps} frames/s; "
         f"install opencv-python-headless, or choose another --fps"
     )
