@@ -16,7 +16,7 @@ from handfast.models.tofnet import AuxiliaryPrediction, Prediction
 
 @dataclass(frozen=True)
 class LossWeights:
-    """The weights of equation 1; 0 stops a task's gradient. fingertip: factor on fingertips in heat-map losses."""
+    """The weights of equation 1; 0 stops a task's gradient. fingertip: factor on fingertips' losses."""
 
     keypoints: float = 1.0
     auxiliary_keypoints: float = 1.0

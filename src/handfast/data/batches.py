@@ -19,7 +19,8 @@ VALIDATION_BATCH, VALIDATION_BATCHES = 64, 16
 
 @dataclass(frozen=True, eq=False)
 class BatchSource:
-    """arrays: as from load_shards. name: for the cards of models trained on it. validation: batches kept aside."""
+    """arrays: as from load_shards. name: for the cards of models trained on it. validation: batches kept
+    aside."""
 
     arrays: dict[str, np.ndarray]
     seed: int

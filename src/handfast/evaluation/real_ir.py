@@ -3,8 +3,8 @@
     python -m handfast.evaluation.real_ir FOLDER [--model NAME|FILE] [--json] [--overlay SHEET.png]
 
 FOLDER holds 8-bit PNGs and bones.json: camera intrinsics and, a frame a row, 17 tracked bones (centre in
-metres, orientation). A bone's centre is the midpoint between neighbouring joints, so each is compared with the
-midpoint of two of our key-points. The bone called wrist lies in the forearm, between no two joints of a
+metres, orientation). A bone's centre is the midpoint between neighbouring joints, so each is compared with
+the midpoint of two of our key-points. The bone called wrist lies in the forearm, between no two joints of a
 hand, and is left out: 16 bones a frame. Each frame is tracked by itself; of several hands the surest counts.
 A hand not found counts as the diagonal of the frame's hand box for every bone.
 """
@@ -105,9 +105,8 @@ def main() -> None:
     else:
         for name, column in zip(BONE_ENDS, errors.T, strict=True):
             print(f"{name:16} {column.mean():6.2f} px")
-        print(
-            f"{found} of {len(errors)} hands found, mean {result['mean_px']} px, median {result['median_px']} px"
-        )
+        print(f"{found} of {len(errors)} hands found")
+        print(f"mean {result['mean_px']} px, median {result['median_px']} px")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ _BEHIND_RADIUS_M = 0.018
 _MARGIN_M = 0.0005
 _DAMPING_M2 = 1e-5
 _LARGEST_TURN_RAD = 0.2
-_RESOLVE_STEPS = 12
+_RESOLVE_STEPS = 20
 # Fingers start this far along their first bone: nearer to the knuckle they share the web's skin.
 _WEB = 0.4
 _PALM_BONES = [BONES.index(bone) for bone in ("palm", "index_palm", "middle_palm", "ring_palm", "pinky_palm")]

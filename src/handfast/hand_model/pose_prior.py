@@ -1,15 +1,16 @@
 """Poses and motion that real hands show, fitted to recordings by scripts/fit_pose_prior.py.
 
 A pose is 24 degrees of freedom (``articulation``), drawn from Gaussians around what was recorded, within the
-joints' limits and with no digit inside another. Motion goes from pose to pose along minimum-jerk curves
-(Flash and Hogan 1985, "The coordination of arm movements"): unlike a random walk they pass through poses that a
-hand does take, hold them, and a clip can be told which.
+joints' limits and with no digit inside another. Motion goes from pose to pose along minimum-jerk curves (Flash
+and Hogan 1985, "The coordination of arm movements"): unlike a random walk they pass through poses that a hand
+does take, hold them, and a clip can be told which.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
+from itertools import cycle
 
 import numpy as np
 from numba import njit
@@ -41,13 +42,15 @@ TOUCHING = (KEY_POSES.index("ok"), KEY_POSES.index("pinch"))
 TOUCH_M = 0.013
 # What a training pose is: one of the key-poses, like a recorded one, or each digit from another recorded one.
 _KINDS = (0.45, 0.45, 0.10)
-# 95 % of a Gaussian in 22 dimensions lie within this squared Mahalanobis distance.
-_WITHIN = 33.9
+# A pose belongs to a key-pose within the 95 % of its Gaussian in 22 dimensions, widened by what goes unnoticed.
+_WITHIN_SQUARED = 33.9
+_UNNOTICED_RAD = np.radians(9)
 _BATCH = 12
-# Digits start to move within this part of a movement after each other.
+# The digits start to move within this part of a movement.
 _STAGGER = 0.3
-_PATH_TRIES = 8
-_PATH_CHECKS = np.linspace(0.1, 0.9, 9)
+_FASTEST_RAD_S = 15.0
+_PATH_TRIES = 10
+_PATH_CHECKS = np.linspace(0.05, 0.95, 10)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +59,7 @@ class PosePrior:
 
     limits (24, 2). component_weights (K,), component_means (K, D), component_factors (K,) index into factors
     (F, D, D), lower triangular: a covariance is factor @ factor.T. key_means (8, D), key_factors (8, D, D) in
-    the order of KEY_POSES. wrist_mean (2,), wrist_factor (2, 2). movement (3,): log duration = m0 + m1 log
+    the order of KEY_POSES; key_whiteners (8, D, D): from an offset to distances for ``classify``. wrist_mean (2,), wrist_factor (2, 2). movement (3,): log duration = m0 + m1 log
     (largest turn) + m2 noise. rest (2,): mean and std of the log duration of a rest. drift_rad: the std of
     a dof's change while at rest.
     """
@@ -68,6 +71,7 @@ class PosePrior:
     factors: np.ndarray
     key_means: np.ndarray
     key_factors: np.ndarray
+    key_whiteners: np.ndarray
     wrist_mean: np.ndarray
     wrist_factor: np.ndarray
     movement: np.ndarray
@@ -79,8 +83,10 @@ class PosePrior:
 def load_pose_prior() -> PosePrior:
     """The prior that ships with the package."""
     data = load(files("handfast").joinpath("assets/pose_prior.safetensors").read_bytes())
-    integers = {name: data.pop(name) for name in ("component_factors",)}
-    arrays = integers | {name: array.astype(np.float64) for name, array in data.items()}
+    arrays = {name: a if a.dtype == np.int32 else a.astype(np.float64) for name, a in data.items()}
+    spread = arrays["key_factors"] @ np.swapaxes(arrays["key_factors"], 1, 2)
+    widened = spread + _UNNOTICED_RAD**2 * np.eye(FINGER_DOF_COUNT)
+    arrays["key_whiteners"] = np.linalg.inv(np.linalg.cholesky(widened))
     for array in arrays.values():
         array.setflags(write=False)
     return PosePrior(**arrays)
@@ -103,10 +109,9 @@ def classify(prior: PosePrior, angles: np.ndarray) -> int:
     The nearest by Mahalanobis distance, if near enough; ok and pinch also need the tips to touch.
     """
     offsets = dofs_from_angles(angles)[:FINGER_DOF_COUNT] - prior.key_means
-    standard = np.linalg.solve(prior.key_factors, offsets[..., None])[..., 0]
-    squared = np.sum(standard**2, axis=1)
+    squared = np.sum(np.einsum("kij,kj->ki", prior.key_whiteners, offsets) ** 2, axis=1)
     nearest = int(squared.argmin())
-    if squared[nearest] > _WITHIN:
+    if squared[nearest] > _WITHIN_SQUARED:
         return OTHER
     touches = nearest not in TOUCHING or touch_gap_m(load_hand_capsules(), angles) < TOUCH_M
     return nearest if touches else OTHER
@@ -118,56 +123,58 @@ def sample_pose(
     """Draw a pose: joint angles (21, 3) rad for ``model.joint_rotations``, and its index in KEY_POSES.
 
     Without a key_pose, a mix for training: 45 % key-poses, 45 % as recorded, 10 % with each digit from another
-    recorded pose; those that happen to be a key-pose are labelled so. Raises HandfastError for an unknown name.
+    recorded pose; of the latter two, those that happen to be a key-pose are labelled so. Raises HandfastError
+    for an unknown name.
     """
     if key_pose is None:
         kind = rng.choice(3, p=_KINDS)
-        key = int(rng.integers(OTHER)) if kind == 0 else None
+        wanted = int(rng.integers(OTHER)) if kind == 0 else None
     elif key_pose in KEY_POSES:
-        kind, key = 0, KEY_POSES.index(key_pose)
+        kind, wanted = 1, KEY_POSES.index(key_pose)
     else:
         raise HandfastError(f"key_pose: expected one of {', '.join(KEY_POSES)}, got {key_pose!r}")
-    capsules = load_hand_capsules()
-    while True:
-        if key is not None and key != OTHER:
-            dofs = _around(rng, prior.key_means[[key]], prior.key_factors[[key]])
-        else:
-            components = rng.choice(
-                len(prior.component_weights), 5 if kind == 2 else 1, p=prior.component_weights
-            )
-            factors = prior.factors[prior.component_factors[components]]
-            dofs = _around(rng, prior.component_means[components], factors)
-        wrist = prior.wrist_mean + rng.standard_normal((_BATCH, 2)) @ prior.wrist_factor.T
-        dofs = np.clip(np.concatenate([dofs, wrist], axis=1), *prior.limits.T)
-        candidates = angles_from_dofs(dofs)
-        # A push is the last resort: it costs more than many draws and piles poses up at contact.
-        for angles in (*candidates, None):
-            if angles is None:
-                angles = _pushed_apart(prior, capsules, candidates[0])
-            if collides(capsules, angles):
-                continue
-            if key in TOUCHING and touch_gap_m(capsules, angles) > TOUCH_M:
-                continue
-            if key is not None and key != OTHER:
-                return angles, key
-            label = classify(prior, angles)
-            if key is None or label == OTHER:
-                return angles, label
+
+    if wanted is None or wanted == OTHER:
+        poses = _free_poses(prior, rng, partial(_draw_recorded, prior, rng, mixed=kind == 2))
+        labelled = ((angles, classify(prior, angles)) for angles in poses)
+        return next(pair for pair in labelled if wanted in (None, pair[1]))
+    poses = _free_poses(prior, rng, partial(_draw_key_pose, prior, rng, wanted))
+    if wanted in TOUCHING:
+        poses = (angles for angles in poses if touch_gap_m(load_hand_capsules(), angles) < TOUCH_M)
+    return next(poses), wanted
 
 
-def _around(rng: np.random.Generator, means: np.ndarray, factors: np.ndarray) -> np.ndarray:
-    """Draws (B, D) from one Gaussian, or with each digit from another one of five: means (1 or 5, D)."""
-    draws = means[:, None] + rng.standard_normal((len(means), _BATCH, means.shape[1])) @ np.swapaxes(
-        factors, 1, 2
+def _draw_key_pose(prior: PosePrior, rng: np.random.Generator, key: int) -> np.ndarray:
+    """A batch of finger dofs (B, D)."""
+    return prior.key_means[key] + rng.standard_normal((_BATCH, FINGER_DOF_COUNT)) @ prior.key_factors[key].T
+
+
+def _draw_recorded(prior: PosePrior, rng: np.random.Generator, mixed: bool) -> np.ndarray:
+    """A batch (B, D) around one recorded pose, or if mixed with each digit around another one."""
+    chosen = rng.choice(len(prior.component_weights), 5 if mixed else 1, p=prior.component_weights)
+    factors = prior.factors[prior.component_factors[chosen]]
+    noise = rng.standard_normal((len(chosen), _BATCH, FINGER_DOF_COUNT))
+    draws = prior.component_means[chosen, None] + noise @ np.swapaxes(factors, 1, 2)
+    return np.concatenate(
+        [draws[digit % len(chosen)][:, own] for digit, own in enumerate(DIGIT_DOFS)], axis=1
     )
-    if len(means) == 1:
-        return draws[0]
-    return np.concatenate([draws[digit][:, own] for digit, own in enumerate(DIGIT_DOFS)], axis=1)
 
 
-def _pushed_apart(prior: PosePrior, capsules: HandCapsules, angles: np.ndarray) -> np.ndarray:
+def _free_poses(
+    prior: PosePrior, rng: np.random.Generator, draw: Callable[[], np.ndarray]
+) -> Iterator[np.ndarray]:
+    """Angles (21, 3) within the limits and free of collisions, without end."""
+    capsules = load_hand_capsules()
     n = FINGER_DOF_COUNT
-    return resolve(capsules, angles, DOF_BONES[:n], DOF_AXES[:n], prior.limits[:n])
+    while True:
+        wrist = prior.wrist_mean + rng.standard_normal((_BATCH, 2)) @ prior.wrist_factor.T
+        batch = angles_from_dofs(np.clip(np.concatenate([draw(), wrist], axis=1), *prior.limits.T))
+        yield from (angles for angles in batch if not collides(capsules, angles))
+        # A push costs more than many draws and leaves digits just touching: one a batch, for poses that are
+        # hardly ever free.
+        pushed = resolve(capsules, batch[0], DOF_BONES[:n], DOF_AXES[:n], prior.limits[:n])
+        if not collides(capsules, pushed):
+            yield pushed
 
 
 def sample_motion(
@@ -182,30 +189,23 @@ def sample_motion(
     key_poses: which poses in turn, over and over; None draws them as ``sample_pose`` does. The clip starts
     anywhere in a movement or rest. Raises HandfastError for an unknown name.
     """
-
-    def next_pose(i):
-        return dofs_from_angles(
-            sample_pose(prior, rng, key_poses[i % len(key_poses)] if key_poses else None)[0]
-        )
-
-    capsules = load_hand_capsules()
-    dofs = np.empty((frames, len(DOF_BONES)))
-    here, visited, end_s = next_pose(0), 1, None
+    names = cycle(key_poses or (None,))
     time_s = np.arange(frames) / rate_hz
-    filled = 0
+    dofs = np.empty((frames, len(DOF_BONES)))
+    here = dofs_from_angles(sample_pose(prior, rng, next(names))[0])
+    start_s, filled = None, 0
     while filled < frames:
-        there, duration_s, onset = _movement(prior, rng, capsules, here, lambda: next_pose(visited))
-        rest_s = float(np.exp(prior.rest[0] + prior.rest[1] * rng.standard_normal()))
-        start_s = -rng.uniform(0, duration_s + rest_s) if end_s is None else end_s
-        settled = _drifted(prior, rng, capsules, there)
-        arrive_s, end_s = start_s + duration_s, start_s + duration_s + rest_s
-        stop = max(filled, int(np.searchsorted(time_s, end_s)))
-        phase = (time_s[filled:stop] - start_s) / duration_s
-        rest_phase = (time_s[filled:stop] - arrive_s) / rest_s
-        dofs[filled:stop] = _along(here, there, phase, onset) + _smooth(rest_phase)[:, None] * (
-            settled - there
-        )
-        here, visited, filled = settled, visited + 1, stop
+        there, duration_s, onset = _plan_movement(prior, rng, here, next(names))
+        rest_s = float(np.exp(prior.rest @ (1, rng.standard_normal())))
+        settled = _drifted(prior, rng, there)
+        if start_s is None:
+            start_s = -rng.uniform(0, duration_s + rest_s)
+        arrival_s, end_s = start_s + duration_s, start_s + duration_s + rest_s
+        stop = int(np.searchsorted(time_s, end_s))
+        now_s = time_s[filled:stop]
+        dofs[filled:stop] = _along(here, there, (now_s - start_s) / duration_s, onset)
+        dofs[filled:stop] += _smooth((now_s - arrival_s) / rest_s)[:, None] * (settled - there)
+        here, start_s, filled = settled, end_s, stop
     return angles_from_dofs(dofs)
 
 
@@ -220,28 +220,30 @@ def _along(here: np.ndarray, there: np.ndarray, phase: np.ndarray, onset: np.nda
     return here + _smooth((phase[:, None] - onset) / (1 - _STAGGER)) * (there - here)
 
 
-def _movement(prior, rng, capsules, here, next_pose):
-    """A target pose (24,), the movement's duration and each dof's onset (24,), tried until the digits pass each
-    other; the least bad of all tries."""
-    best = None
+def _plan_movement(
+    prior: PosePrior, rng: np.random.Generator, here: np.ndarray, name: str | None
+) -> tuple[np.ndarray, float, np.ndarray]:
+    """A target pose (24,), how long to take, s, and each dof's onset (24,): the first plan on which the digits
+    pass each other, or the best of all that were tried."""
+    capsules = load_hand_capsules()
+    plans = []
     for _ in range(_PATH_TRIES):
-        there = next_pose()
+        there = dofs_from_angles(sample_pose(prior, rng, name)[0])
         onset = np.empty(len(here))
         for own, start in zip((*DIGIT_DOFS, WRIST_DOFS), rng.uniform(0, _STAGGER, 6), strict=True):
             onset[own] = start
         path = angles_from_dofs(_along(here, there, _PATH_CHECKS, onset))
-        depth = max(penetration_m(capsules, angles) for angles in path)
-        if best is None or depth < best[0]:
-            best = depth, there, onset
-        if depth < SOFT_CONTACT_M:
+        plans.append((max(penetration_m(capsules, angles) for angles in path), there, onset))
+        if plans[-1][0] < SOFT_CONTACT_M:
             break
-    _, there, onset = best
-    log_turn = np.log(np.abs(there - here).max())
-    log_s = prior.movement @ (1, log_turn, rng.standard_normal())
-    return there, float(np.exp(log_s)), onset
+    _, there, onset = min(plans, key=lambda plan: plan[0])
+    turn = np.abs(there - here).max()
+    usual_s = np.exp(prior.movement @ (1, np.log(turn), rng.standard_normal()))
+    # A minimum-jerk movement's peak speed is 1.875 times its mean one.
+    return there, max(float(usual_s), 1.875 * turn / (1 - _STAGGER) / _FASTEST_RAD_S), onset
 
 
-def _drifted(prior, rng, capsules, dofs):
+def _drifted(prior: PosePrior, rng: np.random.Generator, dofs: np.ndarray) -> np.ndarray:
     """Where a resting hand has wandered to, unless that is a collision."""
     moved = np.clip(dofs + prior.drift_rad * rng.standard_normal(len(dofs)), *prior.limits.T)
-    return dofs if collides(capsules, angles_from_dofs(moved)) else moved
+    return dofs if collides(load_hand_capsules(), angles_from_dofs(moved)) else moved

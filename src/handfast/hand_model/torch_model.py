@@ -7,7 +7,7 @@ from handfast.hand_model.model import FINGER_BONES, HandAsset
 
 
 class TorchHand(nn.Module):
-    """Right hand: rotations (b, 21, 3, 3) and shape (b, S) -> key-points (b, 21, 3) and vertices (b, V, 3), m.
+    """Right hand: rotations (b, 21, 3, 3), shape (b, S) -> key-points (b, 21, 3) and vertices (b, V, 3), m.
 
     Fingertips lie on the skin. For a left hand negate x of both results.
     """

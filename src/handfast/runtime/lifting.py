@@ -13,7 +13,8 @@ def lift(keypoints_px: np.ndarray, visible: np.ndarray, depth_m: np.ndarray, cam
     """Key-points (K, 2) px on a depth image (H, W) m, 0 = no value -> (K, 3) m in camera space.
 
     Each visible key-point takes the median of the valid depths in a disc around it that can belong to this
-    hand; NaN where it is hidden, outside the image, or no depth is near. Depth is the skin's, not the joint's.
+    hand; NaN where it is hidden, outside the image, or no depth is near. Depth is the skin's, not the
+    joint's.
     """
     size_px = max(np.ptp(keypoints_px, axis=0).max(), 8.0)
     hand_m = _hand_depth(keypoints_px[visible], depth_m)

@@ -63,13 +63,14 @@ def load_model(name_or_path: str | Path = PACKAGED[0]) -> Model:
     Raises HandfastError for an unknown name, a missing or broken file, or one without a handfast card.
     """
     path = Path(name_or_path)
-    if str(name_or_path) in PACKAGED:
-        content = files("handfast").joinpath(f"assets/{name_or_path}.onnx").read_bytes()
+    packaged = files("handfast").joinpath(f"assets/{name_or_path}.onnx")
+    if str(name_or_path) in PACKAGED and packaged.is_file():
+        content = packaged.read_bytes()
     elif path.is_file():
         content = path.read_bytes()
     else:
         raise HandfastError(
-            f"model {str(name_or_path)!r}: expected one of {', '.join(PACKAGED)} or an .onnx file, found neither"
+            f"model {str(name_or_path)!r}: expected {', '.join(PACKAGED)} or the path of an .onnx file"
         )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # so small a net gains nothing from more
@@ -87,8 +88,12 @@ def _card(session: onnxruntime.InferenceSession, name: str | Path) -> ModelCard:
     text = session.get_modelmeta().custom_metadata_map.get(CARD_KEY)
     if text is None:
         raise HandfastError(f"model {name}: an ONNX file without a handfast card; export it with handfast")
-    card = json.loads(text)
-    missing = [f.name for f in fields(ModelCard) if f.name not in card]
-    if missing or card["skeleton"] not in SKELETONS:
-        raise HandfastError(f"model {name}: its card lacks {', '.join(missing) or 'a known skeleton'}")
-    return ModelCard(**{f.name: card[f.name] for f in fields(ModelCard)})
+    try:
+        card = json.loads(text)
+        values = {field.name: card[field.name] for field in fields(ModelCard)}
+        SKELETONS[card["skeleton"]], card["input"]["width"], card["input"]["height"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise HandfastError(
+            f"model {name}: its handfast card is not whole ({error}); export it again"
+        ) from error
+    return ModelCard(**values)

@@ -8,7 +8,7 @@ import numpy as np
 NEAR_PERCENTILE = 2.0
 WHITE_PERCENTILE = 99.7
 WHITE_LEVEL = 230.0
-# Active light falls with the square of distance: an exponent near a half gives near and far their share of bytes.
+# Active light falls with the square of distance: an exponent near a half leaves bytes for the far.
 GAMMA = 0.6
 
 

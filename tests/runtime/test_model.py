@@ -1,0 +1,82 @@
+import json
+from importlib.resources import files
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from handfast.errors import HandfastError
+from handfast.runtime.model import CARD_KEY, PACKAGED, load_model
+
+CARD = {
+    "name": "two-maps",
+    "family": "test",
+    "skeleton": "tof8",
+    "input": {"width": 4, "height": 3},
+    "parameters": 1,
+    "macs": 2,
+    "flops": 4,
+    "weight_bytes": 4,
+    "licence": "none",
+    "trained_on": "nothing",
+    "metrics": {},
+}
+
+
+def write_model(path, card):
+    """A graph that gives its image back twice."""
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 1, 3, 4])
+    outputs = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 1, 3, 4])
+        for name in ("heatmaps", "visibility")
+    ]
+    nodes = [helper.make_node("Identity", ["image"], [output.name]) for output in outputs]
+    graph = helper.make_graph(nodes, "test", [image], outputs)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    if card is not None:
+        helper.set_model_props(model, {CARD_KEY: card if isinstance(card, str) else json.dumps(card)})
+    onnx.save_model(model, path)
+    return path
+
+
+def test_bytes_become_floats_between_0_and_1(tmp_path):
+    model = load_model(write_model(tmp_path / "m.onnx", CARD))
+    assert model.card.name == "two-maps" and model.input_size == (4, 3) and model.skeleton.name == "tof8"
+    images = np.arange(24, dtype=np.uint8).reshape(2, 3, 4) * 11
+    heatmaps, visibility = model.run(images)
+    assert heatmaps.dtype == np.float32
+    np.testing.assert_allclose(heatmaps[:, 0], images / 255, rtol=1e-6)
+    assert (heatmaps == visibility).all()
+
+
+@pytest.mark.parametrize("name", PACKAGED)
+def test_packaged_models_load_and_run(name):
+    model = load_model(name)
+    width, height = model.input_size
+    heatmaps, visibility = model.run(np.zeros((2, height, width), np.uint8))
+    keypoints = len(model.skeleton)
+    assert model.card.name == name
+    assert heatmaps.shape[:3] == (2, 2, keypoints) and visibility.shape == (2, 2, 1 + keypoints)
+
+
+def test_unknown_names_are_answered_with_the_known_ones():
+    with pytest.raises(HandfastError, match="tofnet-hand21, tofnet-tof8"):
+        load_model("mediapipe")
+
+
+def test_a_file_cut_in_half_is_refused(tmp_path):
+    whole = files("handfast").joinpath(f"assets/{PACKAGED[0]}.onnx").read_bytes()
+    path = tmp_path / "half.onnx"
+    for size in (0, 100, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:size])
+        with pytest.raises(HandfastError, match=r"half\.onnx"):
+            load_model(path)
+
+
+@pytest.mark.parametrize(
+    "card", [None, "{", "[]", {"name": "x"}, CARD | {"skeleton": "octopus"}, CARD | {"input": {}}]
+)
+def test_a_graph_without_a_whole_card_is_refused(tmp_path, card):
+    with pytest.raises(HandfastError, match="card"):
+        load_model(write_model(tmp_path / "m.onnx", card))
