@@ -52,7 +52,7 @@ KEY_POSE_STILLS = (
     ("flat", "flare", "asl 5"),
     ("pinch",),
     ("asl c",),
-    ("asl s", "asl a"),
+    ("asl s",),
     ("asl l",),
     ("asl 1",),
     ("thumb", "asl 10"),
@@ -158,7 +158,7 @@ def fit_motion(dofs: np.ndarray, time_s: np.ndarray, clip: np.ndarray) -> dict[s
         f"{len(moves)} movements: {np.exp(offset):.2f} s for 1 rad, exponent {slope:.2f}, spread {noise:.2f}"
     )
     print(
-        f"{len(rests)} rests of {np.exp(np.mean(rests)):.2f} s, spread {np.std(rests):.2f}, drift {drift:.3f} rad"
+        f"{len(rests)} rests: {np.exp(np.mean(rests)):.2f} s, spread {np.std(rests):.2f}, drift {drift:.2f}"
     )
     return {
         "movement": np.array([offset, slope, noise]),
@@ -248,6 +248,7 @@ def main() -> None:
     prior = fit(Path(sys.argv[1]))
     temporary = out.with_suffix(".partial")
     save_file(prior, temporary, metadata={"source": "fitted to recordings; Apache-2.0 and MIT"})
+    temporary.chmod(0o644)  # save_file makes it private
     temporary.replace(out)
     print(
         f"{out}: {out.stat().st_size / 1e3:.0f} kB, " + ", ".join(f"{k} {v.shape}" for k, v in prior.items())

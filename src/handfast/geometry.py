@@ -96,16 +96,17 @@ def fit_affine(width: int, height: int, to_width: int, to_height: int) -> np.nda
 
 
 def crop_affine(
-    centre_px: tuple[float, float], crop_width_px: float, to_width: int, to_height: int
+    centre_px: tuple[float, float], crop_width_px: float, to_width: int, to_height: int, turn_rad: float = 0.0
 ) -> np.ndarray:
-    """The (2, 3) affine that takes a crop of the given width about a centre to another image size."""
-    s = to_width / crop_width_px
-    return np.array(
-        [
-            [s, 0, (to_width - 1) / 2 - s * centre_px[0]],
-            [0, s, (to_height - 1) / 2 - s * centre_px[1]],
-        ]
-    )
+    """The (2, 3) affine that takes a crop of the given width about a centre to another image size.
+
+    turn_rad: by how much what is in the crop is turned, from x towards y (clockwise on the screen).
+    """
+    scale = to_width / crop_width_px
+    c, s = scale * np.cos(turn_rad), scale * np.sin(turn_rad)
+    M = np.array([[c, -s], [s, c]])
+    shift = np.array([(to_width - 1) / 2, (to_height - 1) / 2]) - M @ np.asarray(centre_px, float)
+    return np.concatenate([M, shift[:, None]], axis=1)
 
 
 def apply_affine(A: np.ndarray, points_px: np.ndarray) -> np.ndarray:

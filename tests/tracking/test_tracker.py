@@ -1,4 +1,4 @@
-"""The tracker with a network whose answer is known: it marks the corners of bright boxes."""
+"""The tracker with a network whose answer is known: it reads toy hands made of three discs."""
 
 import cv2
 import numpy as np
@@ -10,14 +10,32 @@ from handfast.structures import Frame
 from handfast.tracking.tracker import Tracker
 
 WIDTH, HEIGHT = 160, 120
-# 21 places within a hand's box, corners included.
-LAYOUT = np.array([[i % 5 / 4, i // 5 / 4] for i in range(20)] + [[0.0, 1.0]])
-LAYOUT[15:20, 1] = 1.0
-LEFT, RIGHT = 1.5, 1.0  # width by height
+# A toy hand: discs of three levels for wrist, middle fingertip and thumb, held together by dim bars.
+WRIST, TIP, THUMB, BAR, GROUND = 255, 150, 70, 45, 10
+# 21 key-points along the hand (wrist 0, tip 1) and across it, towards the thumb.
+ALONG = np.array([0.0, *np.linspace(0.2, 1.0, 20)])
+ACROSS = np.array([0.0, *np.tile([-0.3, -0.1, 0.1, 0.3, 0.5], 4)])
 
 
-class SquareFinder:
-    """Stands for an ONNX session: the left slot is sure of wide bright boxes, the right one of squares."""
+def toy_keypoints(wrist, tip, thumb):
+    """Where the key-points of a toy hand are."""
+    along = tip - wrist
+    across = (thumb - wrist) - along * ((thumb - wrist) @ along) / (along @ along)
+    across *= np.linalg.norm(along) / np.linalg.norm(across)
+    return wrist + ALONG[:, None] * along + ACROSS[:, None] * across
+
+
+def places(x, y, size, side, turn_rad=0.0):
+    """Wrist, tip and thumb of a toy hand about (x, y): fingers up at turn 0, palm to the viewer."""
+    c, s = np.cos(turn_rad), np.sin(turn_rad)
+    R = np.array([[c, -s], [s, c]])
+    outwards = -1 if side == "right" else 1
+    local = np.array([[0, 0.5], [0, -0.5], [0.45 * outwards, 0.1]])
+    return np.array([x, y]) + size * local @ R.T
+
+
+class ToyNetwork:
+    """Stands for an ONNX session: sure of toy hands, of their side by where the thumb is."""
 
     def __init__(self):
         self.views = 0
@@ -27,15 +45,22 @@ class SquareFinder:
         self.views += len(images)
         heatmaps = np.full((len(images), 2, 21, HEIGHT // 2, WIDTH // 2), -10.0, np.float32)
         visibility = np.full((len(images), 2, 22), -6.0, np.float32)
+        gy, gx = np.mgrid[: HEIGHT // 2, : WIDTH // 2]
         for b, image in enumerate(images):
-            _, _, boxes, _ = cv2.connectedComponentsWithStats((image > 150).astype(np.uint8))
-            for x, y, width, height, area in boxes[1:]:
-                if x == 0 or area < 20:
-                    continue  # a wall from edge to edge, or a speck
-                slot = int(width < 1.25 * height)
-                points = (np.array([x, y]) + LAYOUT * (width - 1, height - 1) - 0.5) / 2
-                gy, gx = np.mgrid[: HEIGHT // 2, : WIDTH // 2]
-                for k, (px, py) in enumerate(points):
+            count, parts = cv2.connectedComponents((image > 60).astype(np.uint8))
+            for part in range(1, count):
+                discs = [
+                    cv2.erode(
+                        ((parts == part) & (image > low) & (image < high)).astype(np.uint8), np.ones((3, 3))
+                    )
+                    for low, high in ((200, 256), (130, 200), (94, 130))
+                ]
+                if not all(disc.any() for disc in discs):
+                    continue
+                wrist, tip, thumb = (np.argwhere(disc)[:, ::-1].mean(0) for disc in discs)
+                along, outwards = tip - wrist, thumb - wrist
+                slot = int(along[0] * outwards[1] - along[1] * outwards[0] < 0)
+                for k, (px, py) in enumerate((toy_keypoints(wrist, tip, thumb) - 0.5) / 2):
                     heatmaps[b, slot, k] = 8 - ((gx - px) ** 2 + (gy - py) ** 2) / 2
                 visibility[b, slot] = 5.0
         return heatmaps, visibility
@@ -56,72 +81,74 @@ def model():
         trained_on="",
         metrics={},
     )
-    return Model(card, SquareFinder())
+    return Model(card, ToyNetwork())
 
 
-def frame(index, squares, shape=(480, 640), depth_mm=None):
-    image = np.full(shape, 20, np.uint8)
-    for x, y, size, aspect in squares:
-        image[y : y + size, x : x + int(aspect * size)] = 240
+def frame(index, hands, depth_mm=None):
+    image = np.full((480, 640), GROUND, np.uint8)
+    for hand in hands:
+        wrist, tip, thumb = (tuple(int(v) for v in np.round(place)) for place in places(*hand))
+        radius = int(0.14 * hand[2])
+        cv2.line(image, wrist, tip, BAR, radius)
+        cv2.line(image, wrist, thumb, BAR, radius)
+        for place, level in ((wrist, WRIST), (tip, TIP), (thumb, THUMB)):
+            cv2.circle(image, place, radius, level, -1)
     if depth_mm is None:
         return Frame(index, index / 30, amplitude=image)
-    depth = np.where(image > 20, depth_mm, 3 * depth_mm).astype(np.uint16)
+    depth = np.full(image.shape, depth_mm, np.uint16)
     return Frame(index, index / 30, image, depth, 1.0, Camera(500, 500, 320, 240, 640, 480))
 
 
-def test_a_small_hand_is_found_to_the_pixel_by_looking_closely(model):
-    x, y, size = 403, 211, 47
-    (hand,) = Tracker(model).step(frame(0, [(x, y, size, RIGHT)]))
-    expected = np.array([x, y]) + LAYOUT * (size - 1)
+@pytest.mark.parametrize("turn_rad", [0.0, 0.7, np.pi / 2, np.pi, -2.2])
+def test_a_hand_pointing_anywhere_is_found_to_the_pixel_by_looking_closely(model, turn_rad):
+    hand = (400, 230, 130, "right", turn_rad)
+    (found,) = Tracker(model).step(frame(0, [hand]))
     # One pixel of the whole-frame view is four here.
-    assert abs(hand.keypoints_px - expected).max() < 0.75
-    assert hand.side == "right" and hand.visible.all() and hand.xyz_mm is None
+    assert np.linalg.norm(found.keypoints_px - toy_keypoints(*places(*hand)), axis=1).mean() < 2
+    assert found.side == "right" and found.visible.all() and found.xyz_mm is None
 
 
 def test_no_hands_no_ghosts(model):
     assert Tracker(model).step(frame(0, [])) == []
 
 
-def test_identity_and_side_stay_while_hands_move(model):
+def test_identity_and_side_stay_while_hands_move_and_turn(model):
     tracker = Tracker(model)
     seen = []
     for i in range(12):
-        squares = [(60 + 9 * i, 100, 60, LEFT), (500 - 9 * i, 300, 60, RIGHT)]
-        hands = tracker.step(frame(i, squares))
-        seen.append({hand.track: hand.side for hand in hands})
+        hands = [(120 + 9 * i, 110, 120, "left", 0.1 * i), (520 - 9 * i, 350, 120, "right", -0.1 * i)]
+        seen.append({hand.track: hand.side for hand in tracker.step(frame(i, hands))})
     assert all(tracks == seen[0] for tracks in seen) and sorted(seen[0].values()) == ["left", "right"]
 
 
 def test_a_hand_that_leaves_is_dropped_and_comes_back_as_another(model):
     tracker = Tracker(model)
-    (first,) = tracker.step(frame(0, [(300, 200, 60, RIGHT)]))
+    (first,) = tracker.step(frame(0, [(450, 240, 130, "right")]))
     assert tracker.step(frame(1, [])) == []
-    (second,) = tracker.step(frame(2, [(100, 200, 60, RIGHT)]))
+    (second,) = tracker.step(frame(2, [(150, 240, 130, "right")]))
     assert second.track != first.track
 
 
 def test_depth_lifts_keypoints_with_the_pinhole_formula(model):
-    (hand,) = Tracker(model).step(frame(0, [(300, 200, 80, RIGHT)], depth_mm=700))
-    inner = [6, 7, 8, 11, 12, 13]
-    z = hand.xyz_mm[inner, 2]
-    assert np.allclose(z, 700)
-    assert np.allclose(hand.xyz_mm[inner, 0], (hand.keypoints_px[inner, 0] - 320) * 700 / 500, atol=1e-3)
+    (hand,) = Tracker(model).step(frame(0, [(320, 240, 130, "right")], depth_mm=700))
+    assert np.allclose(hand.xyz_mm[:, 2], 700)
+    assert np.allclose(hand.xyz_mm[:, :2], (hand.keypoints_px - (320, 240)) * 700 / 500, atol=1e-3)
 
 
 def test_track_is_step_over_a_source_and_starts_afresh(model):
-    frames = [frame(i, [(300 + 5 * i, 200, 60, RIGHT)]) for i in range(4)]
+    frames = [frame(i, [(300 + 5 * i, 200, 130, "left")]) for i in range(4)]
     tracker = Tracker(model)
     runs = [
-        [(f.index, [h.keypoints_px.tolist() for h in hands]) for f, hands in tracker.track(frames)]
-        for _ in "ab"
+        [(f.index, [hand.keypoints_px.tolist() for hand in hands]) for f, hands in tracker.track(frames)]
+        for _ in range(2)
     ]
     assert runs[0] == runs[1] and [index for index, _ in runs[0]] == [0, 1, 2, 3]
 
 
-def test_a_steady_pair_of_hands_needs_no_look_at_the_whole_frame(model):
-    squares = [(60, 100, 60, LEFT), (500, 300, 60, RIGHT)]
+def test_a_steady_pair_of_hands_needs_two_looks_each_and_none_at_the_whole_frame(model):
+    hands = [(150, 120, 120, "left"), (500, 340, 120, "right")]
     tracker = Tracker(model)
-    tracker.step(frame(0, squares))
+    assert len(tracker.step(frame(0, hands))) == 2
     before = model.session.views
-    tracker.step(frame(1, squares))
-    assert (model.session.views - before) % 2 == 0
+    tracker.step(frame(1, hands))
+    assert model.session.views - before == 4

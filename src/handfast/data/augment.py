@@ -12,7 +12,8 @@ from numba import njit
 
 from handfast.sensors.images import normalise_exposure, proximity_image
 
-DEPTH_ONLY_SHARE = 0.4
+DEPTH_ONLY_SHARE = 0.35
+CLEAN_SHARE = 0.25  # amplitude as the time-of-flight sensor gave it
 
 
 def augment(
@@ -21,13 +22,16 @@ def augment(
     """(H, W) uint8 amplitude and uint16 depth -> (H, W) uint8 network input.
 
     A (2, 3): where the caller moves the pixels, applied before the sensor's effects. A share of frames
-    becomes a proximity image made from degraded depth, the rest a degraded amplitude image.
+    becomes a proximity image made from degraded depth, the rest an amplitude image, most of them degraded.
     """
     height, width = amplitude.shape
     depth_m = cv2.warpAffine(depth_mm, A, (width, height), flags=cv2.INTER_NEAREST).astype(np.float32) * 1e-3
-    if rng.random() < DEPTH_ONLY_SHARE:
+    kind = rng.random()
+    if kind < DEPTH_ONLY_SHARE:
         return normalise_exposure(proximity_image(degrade_depth(rng, depth_m)))
     amplitude = cv2.warpAffine(amplitude, A, (width, height), flags=cv2.INTER_LINEAR)
+    if kind < DEPTH_ONLY_SHARE + CLEAN_SHARE:
+        return normalise_exposure(amplitude)
     return normalise_exposure(degrade_amplitude(rng, amplitude, depth_m))
 
 

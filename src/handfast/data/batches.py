@@ -9,11 +9,14 @@ import numpy as np
 from handfast.data.augment import augment
 from handfast.data.shards import MIN_INSIDE, inside_image, load_shards, read_card
 from handfast.data.synthesis import HEIGHT, WIDTH
+from handfast.geometry import crop_affine
+from handfast.sensors.views import hand_size_px, look_affine
 from handfast.structures import ORIENTATIONS
 
 MAX_TURN_RAD = 0.45
 SCALE_RANGE = (0.8, 1.2)
 MAX_SHIFT_PX = 12.0
+LOOK_SHARE, MIN_LOOK_PX = 0.65, 28.0
 VALIDATION_BATCH, VALIDATION_BATCHES = 64, 16
 
 
@@ -42,10 +45,9 @@ class BatchSource:
         index = _shuffled(place, len(self), self.seed + epoch)
         rng = np.random.default_rng([self.seed, 3, position])
         a = {name: array[index] for name, array in self.arrays.items()}
-        A = random_affine(rng)
-        mirror = rng.random() < 0.5
-        if mirror:
+        if rng.random() < 0.5:
             a = mirror_sample(a)
+        A = random_view(rng, a["keypoints_px"][a["present"]])
         points = a["keypoints_px"] @ A[:, :2].T.astype(np.float32) + A[:, 2].astype(np.float32)
         inside = inside_image(points)
         present = a["present"] & (inside.sum(-1) >= MIN_INSIDE)
@@ -95,14 +97,24 @@ def mirror_sample(a: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     )
 
 
-def random_affine(rng: np.random.Generator) -> np.ndarray:
-    """(2, 3): a small turn, scale and shift about the image's centre."""
-    turn, scale = rng.uniform(-MAX_TURN_RAD, MAX_TURN_RAD), rng.uniform(*SCALE_RANGE)
-    c, s = scale * np.cos(turn), scale * np.sin(turn)
-    M = np.array([[c, -s], [s, c]])
-    centre = np.array([(WIDTH - 1) / 2, (HEIGHT - 1) / 2])
-    shift = centre + rng.uniform(-MAX_SHIFT_PX, MAX_SHIFT_PX, 2) - M @ centre
-    return np.concatenate([M, shift[:, None]], axis=1)
+def random_view(rng: np.random.Generator, hands_px: np.ndarray) -> np.ndarray:
+    """The affine (2, 3) of one of the two views that a tracker takes: the whole frame, turned, scaled and
+    shifted a little, or a close look at one of the hands (n, 21, 2) px as ``look_affine`` would take it with
+    a rough idea of where the hand is."""
+    if len(hands_px) and rng.random() < LOOK_SHARE:
+        hand = hands_px[rng.integers(len(hands_px))]
+        size = hand_size_px(hand)
+        if size > MIN_LOOK_PX:
+            return look_affine(
+                hand + rng.normal(0, 0.07 * size, 2),
+                WIDTH,
+                HEIGHT,
+                zoom=np.exp(rng.normal(0, 0.12)),
+                turn_rad=rng.normal(0, 0.3),
+            )
+    centre = np.array([(WIDTH - 1) / 2, (HEIGHT - 1) / 2]) + rng.uniform(-MAX_SHIFT_PX, MAX_SHIFT_PX, 2)
+    turn = rng.uniform(-MAX_TURN_RAD, MAX_TURN_RAD)
+    return crop_affine(centre, WIDTH / rng.uniform(*SCALE_RANGE), WIDTH, HEIGHT, turn)
 
 
 def _shuffled(place: int, count: int, seed: int) -> int:

@@ -1,9 +1,9 @@
 """Poses and motion that real hands show, fitted to recordings by scripts/fit_pose_prior.py.
 
 A pose is 24 degrees of freedom (``articulation``), drawn from Gaussians around what was recorded, within the
-joints' limits and with no digit inside another. Motion goes from pose to pose along minimum-jerk curves (Flash
-and Hogan 1985, "The coordination of arm movements"): unlike a random walk they pass through poses that a hand
-does take, hold them, and a clip can be told which.
+joints' limits and with no digit inside another. Motion goes from pose to pose along minimum-jerk curves
+(Flash and Hogan 1985, "The coordination of arm movements"): unlike a random walk it visits and holds poses
+that a hand does take, and a clip can be told which.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -42,7 +42,7 @@ TOUCHING = (KEY_POSES.index("ok"), KEY_POSES.index("pinch"))
 TOUCH_M = 0.013
 # What a training pose is: one of the key-poses, like a recorded one, or each digit from another recorded one.
 _KINDS = (0.45, 0.45, 0.10)
-# A pose belongs to a key-pose within the 95 % of its Gaussian in 22 dimensions, widened by what goes unnoticed.
+# A pose belongs to a key-pose within 95 % of its 22-dimensional Gaussian, widened by what goes unnoticed.
 _WITHIN_SQUARED = 33.9
 _UNNOTICED_RAD = np.radians(9)
 _BATCH = 12
@@ -59,9 +59,9 @@ class PosePrior:
 
     limits (24, 2). component_weights (K,), component_means (K, D), component_factors (K,) index into factors
     (F, D, D), lower triangular: a covariance is factor @ factor.T. key_means (8, D), key_factors (8, D, D) in
-    the order of KEY_POSES; key_whiteners (8, D, D): from an offset to distances for ``classify``. wrist_mean (2,), wrist_factor (2, 2). movement (3,): log duration = m0 + m1 log
-    (largest turn) + m2 noise. rest (2,): mean and std of the log duration of a rest. drift_rad: the std of
-    a dof's change while at rest.
+    the order of KEY_POSES; key_whiteners (8, D, D) turn an offset into distances for ``classify``. wrist_mean
+    (2,), wrist_factor (2, 2). movement (3,): log duration = m0 + m1 log(largest turn) + m2 noise. rest (2,):
+    log duration = r0 + r1 noise. drift_rad: the standard deviation of a dof's change over a rest.
     """
 
     limits: np.ndarray
@@ -122,9 +122,9 @@ def sample_pose(
 ) -> tuple[np.ndarray, int]:
     """Draw a pose: joint angles (21, 3) rad for ``model.joint_rotations``, and its index in KEY_POSES.
 
-    Without a key_pose, a mix for training: 45 % key-poses, 45 % as recorded, 10 % with each digit from another
-    recorded pose; of the latter two, those that happen to be a key-pose are labelled so. Raises HandfastError
-    for an unknown name.
+    Without a key_pose, a mix for training: 45 % key-poses, 45 % as recorded, 10 % with each digit from
+    another recorded pose; of the latter two, those that happen to be a key-pose are labelled so. Raises
+    HandfastError for an unknown name.
     """
     if key_pose is None:
         kind = rng.choice(3, p=_KINDS)
@@ -223,8 +223,8 @@ def _along(here: np.ndarray, there: np.ndarray, phase: np.ndarray, onset: np.nda
 def _plan_movement(
     prior: PosePrior, rng: np.random.Generator, here: np.ndarray, name: str | None
 ) -> tuple[np.ndarray, float, np.ndarray]:
-    """A target pose (24,), how long to take, s, and each dof's onset (24,): the first plan on which the digits
-    pass each other, or the best of all that were tried."""
+    """A target pose (24,), how long to take, s, and each dof's onset (24,): the first plan on which the
+    digits pass each other, or the best of all that were tried."""
     capsules = load_hand_capsules()
     plans = []
     for _ in range(_PATH_TRIES):

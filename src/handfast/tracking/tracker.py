@@ -12,11 +12,12 @@ import cv2
 import numpy as np
 
 from handfast.codecs import decode_heatmaps, map_to_input
-from handfast.geometry import apply_affine, crop_affine, fit_affine, invert_affine
+from handfast.geometry import apply_affine, fit_affine, invert_affine
 from handfast.runtime.lifting import lift
 from handfast.runtime.model import Model, load_model
 from handfast.sensors.images import normalise_exposure, proximity_image
 from handfast.sensors.sources import open_source
+from handfast.sensors.views import hand_size_px, look_affine
 from handfast.skeleton import SIDES
 from handfast.structures import Frame, HandPose
 
@@ -24,17 +25,19 @@ FOUND = 0.5  # probability at which a hand counts as found
 VISIBLE = 0.5
 # Two finds are one hand when their key-points lie this much of a hand's size apart.
 SAME_HAND = 0.35
-# A look at a hand shows it at this share of the crop's height.
-HAND_SHARE = 0.62
 LOOKS = 2  # the second look starts from where the first one found the hand
+# The first look at a new hand tries these turns: the whole frame may show too little to tell where it points.
+NEW_HAND_TURNS_RAD = (0.0, np.pi / 2, np.pi, -np.pi / 2)
 SIDE_MEMORY = 0.8  # how much of the evidence for a side lasts to the next frame
 
 
 @dataclass(frozen=True, eq=False)
 class _Find:
-    """A hand in the frame's pixels. side_logit > 0 speaks for a right hand."""
+    """A hand in the frame's pixels. side_logit > 0 speaks for a right hand; sharpness is the mean share of a
+    heat-map around its peak."""
 
     score: float
+    sharpness: float
     side_logit: float
     keypoints_px: np.ndarray
     visible: np.ndarray
@@ -42,7 +45,7 @@ class _Find:
 
     @property
     def size_px(self) -> float:
-        return float(np.ptp(self.keypoints_px, axis=0).max())
+        return hand_size_px(self.keypoints_px)
 
 
 class Tracker:
@@ -53,6 +56,7 @@ class Tracker:
 
     def __init__(self, model: str | Path | Model = "tofnet-hand21"):
         self.model = model if isinstance(model, Model) else load_model(model)
+        self._root = self.model.skeleton.parents.index(-1)
         self._previous: list[_Find] = []
         self._tracks = 0
 
@@ -82,12 +86,9 @@ class Tracker:
     def _look(self, picture: np.ndarray, affines: list[np.ndarray]) -> list[list[_Find]]:
         """Run the network on the picture seen through each affine: what it finds, per affine."""
         width, height = self.model.input_size
-        views = [
-            normalise_exposure(cv2.warpAffine(picture, A, (width, height), flags=_sampling(A)))
-            for A in affines
-        ]
+        views = [normalise_exposure(_view(picture, A, width, height)) for A in affines]
         heatmaps, visibility = self.model.run(np.stack(views))
-        keypoints, _ = decode_heatmaps(heatmaps)
+        keypoints, sharpness = decode_heatmaps(heatmaps)
         keypoints = map_to_input(keypoints, stride=width // heatmaps.shape[-1])
         probability = 1 / (1 + np.exp(-visibility))
         finds = []
@@ -98,6 +99,7 @@ class Tracker:
                 [
                     _Find(
                         score=float(probability[view, slot, 0]),
+                        sharpness=float(sharpness[view, slot].mean()),
                         side_logit=side_logit,
                         keypoints_px=apply_affine(back, keypoints[view, slot]).astype(np.float32),
                         visible=probability[view, slot, 1:] > VISIBLE,
@@ -109,24 +111,25 @@ class Tracker:
         return finds
 
     def _look_closely(self, picture: np.ndarray, finds: list[_Find]) -> list[_Find]:
-        """Look again at each hand in a crop; a hand that the crop does not show is dropped."""
+        """Look again at each hand, upright and close; a hand that is not seen then is dropped."""
         if not finds:
             return []
-        closer = []
-        for before, found in zip(finds, self._look(picture, [self._crop(f) for f in finds]), strict=True):
-            near = [f for f in found if _apart(f, before) < 1.0]
-            if near:
-                best = max(near, key=lambda f: f.score - _apart(f, before))
-                side = SIDE_MEMORY * before.side_logit + best.side_logit
-                closer.append(replace(best, side_logit=side, track=before.track))
-        return closer
-
-    def _crop(self, find: _Find) -> np.ndarray:
-        """The affine that shows one hand at the size that the network reads best."""
         width, height = self.model.input_size
-        low, high = find.keypoints_px.min(0), find.keypoints_px.max(0)
-        size = max(high - low)
-        return crop_affine(tuple((low + high) / 2), size / HAND_SHARE * width / height, width, height)
+        turns = [(0.0,) if find.track else NEW_HAND_TURNS_RAD for find in finds]
+        looks = [
+            look_affine(find.keypoints_px, width, height, self._root, turn_rad=turn)
+            for find, own in zip(finds, turns, strict=True)
+            for turn in own
+        ]
+        seen = iter(self._look(picture, looks))
+        closer = []
+        for before, own in zip(finds, turns, strict=True):
+            near = [find for _ in own for find in next(seen) if _apart(find, before) < 1.0]
+            if near:
+                best = max(near, key=lambda find: find.score * find.sharpness)
+                memory = SIDE_MEMORY * before.side_logit if before.track else 0.0
+                closer.append(replace(best, side_logit=memory + best.side_logit, track=before.track))
+        return closer
 
     def _numbered(self, find: _Find) -> _Find:
         if find.track:
@@ -135,9 +138,12 @@ class Tracker:
         return replace(find, track=self._tracks)
 
 
-def _sampling(A: np.ndarray) -> int:
-    """Shrinking averages pixels, or thin fingers flicker."""
-    return cv2.INTER_LINEAR if A[0, 0] >= 0.75 else cv2.INTER_AREA
+def _view(picture: np.ndarray, A: np.ndarray, width: int, height: int) -> np.ndarray:
+    """The picture through an affine. What shrinks is averaged first, or thin fingers would flicker."""
+    pixels = round(1 / np.linalg.norm(A[:, 0]))
+    if pixels > 1:
+        picture = cv2.blur(picture, (pixels, pixels))
+    return cv2.warpAffine(picture, A, (width, height), flags=cv2.INTER_LINEAR)
 
 
 def _apart(a: _Find, b: _Find) -> float:
