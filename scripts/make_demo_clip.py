@@ -26,7 +26,7 @@ from handfast.sensors.sources import write_recording
 from handfast.structures import Frame
 
 SEED = 7
-FRAMES, RATE_HZ = 32, 15.0
+FRAMES, RATE_HZ = 48, 15.0
 CAMERA = Camera(fx=168, fy=168, cx=91.5, cy=68.5, width=184, height=138)
 # Fingers away and up, backs to the camera, turned inwards a little: hands as their owner sees them.
 EGOCENTRIC = np.stack([[1.0, 0, 0], [0, -0.94, 0.34], [0, -0.34, -0.94]], axis=1)
