@@ -32,6 +32,7 @@ bench: $(RUNTIME)
 	$(BIN)/handfast info tofnet-hand21
 	$(BIN)/handfast info tofnet-tof8
 	$(BIN)/handfast demo --out out/bench
+	$(BIN)/python benchmarks/synthesis.py
 
 docs: $(DEVELOPMENT)
 	$(BIN)/pdoc --output-directory out/docs $$($(BIN)/python -c "import handfast, pkgutil; \

@@ -58,7 +58,7 @@ def test_augmented_keypoints_stay_on_their_hand(arrays):
         points = points.clip(0, [WIDTH - 1, HEIGHT - 1])
         hits += (batch["segmentation"][i][points[:, 1], points[:, 0]] == 1 + slot).sum()
         total += len(points)
-    assert total > 100 and hits / total > 0.85
+    assert total > 100 and hits / total > 0.8
     assert not (batch["visible"] & ~batch["in_image"]).any()
 
 
