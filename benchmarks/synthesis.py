@@ -13,7 +13,9 @@ from handfast.data.synthesis import make_world, synthesise
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--frames", type=int, default=300)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
@@ -34,8 +36,8 @@ def main() -> None:
     if options.json:
         print(json.dumps(result))
     else:
-        print(f"synthesis {result['frames_per_core_s']} frames, augmentation {result['augmented_per_core_s']}")
-        print("samples a second of one core's time, 160x120")
+        print("160x120, a second of one core's time:")
+        print(f"{result['frames_per_core_s']} frames made, {result['augmented_per_core_s']} augmented")
 
 
 if __name__ == "__main__":

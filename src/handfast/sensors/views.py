@@ -6,6 +6,7 @@ from handfast.geometry import crop_affine
 
 # The hand's share of the view's height.
 HAND_SHARE = 0.62
+STRAY = 2.6
 
 
 def hand_size_px(keypoints_px: np.ndarray) -> float:
@@ -37,3 +38,13 @@ def look_affine(
     return crop_affine(
         tuple((low + high) / 2), crop_height * width / height, width, height, upright + turn_rad
     )
+
+
+def without_strays(keypoints_px: np.ndarray) -> np.ndarray:
+    """Key-points (K, 2) px of one hand, those that jumped off it moved back to its middle.
+
+    A point is a stray if it lies more than STRAY times as far from the median point as half of the points do.
+    """
+    middle = np.median(keypoints_px, axis=0)
+    distance = np.linalg.norm(keypoints_px - middle, axis=1)
+    return np.where((distance > STRAY * np.median(distance))[:, None], middle, keypoints_px)

@@ -12,20 +12,22 @@ import cv2
 import numpy as np
 
 from handfast.codecs import decode_heatmaps, map_to_input
-from handfast.geometry import apply_affine, fit_affine, invert_affine
+from handfast.geometry import apply_affine, crop_affine, fit_affine, invert_affine
 from handfast.runtime.lifting import lift
 from handfast.runtime.model import Model, load_model
 from handfast.sensors.images import normalise_exposure, proximity_image
 from handfast.sensors.sources import open_source
-from handfast.sensors.views import hand_size_px, look_affine
+from handfast.sensors.views import hand_size_px, look_affine, without_strays
 from handfast.skeleton import SIDES
 from handfast.structures import Frame, HandPose
 
 FOUND = 0.5  # probability at which a hand counts as found
 VISIBLE = 0.5
+SHARP = 0.09  # below this share of a heat-map around its peak a close look shows no hand
 # Two finds are one hand when their key-points lie this much of a hand's size apart.
 SAME_HAND = 0.35
-LOOKS = 2  # the second look starts from where the first one found the hand
+# Each close look starts from where the one before found the hand: a new one has to be homed in on.
+LOOKS, NEW_HAND_LOOKS = 2, 4
 # The first look at a new hand tries these turns: the whole frame may show too little to tell where it points.
 NEW_HAND_TURNS_RAD = (0.0, np.pi / 2, np.pi, -np.pi / 2)
 SIDE_MEMORY = 0.8  # how much of the evidence for a side lasts to the next frame
@@ -36,7 +38,7 @@ class _Find:
     """A hand in the frame's pixels. side_logit > 0 speaks for a right hand; sharpness is the mean share of a
     heat-map around its peak."""
 
-    score: float
+    probability: float
     sharpness: float
     side_logit: float
     keypoints_px: np.ndarray
@@ -44,8 +46,13 @@ class _Find:
     track: int = 0
 
     @property
+    def score(self) -> float:
+        """The network's opinion and how sure its key-points look, 0..1: ghosts have blurred heat-maps."""
+        return float(np.sqrt(self.probability * self.sharpness))
+
+    @property
     def size_px(self) -> float:
-        return hand_size_px(self.keypoints_px)
+        return hand_size_px(without_strays(self.keypoints_px))
 
 
 class Tracker:
@@ -75,13 +82,27 @@ class Tracker:
         picture = frame.amplitude if frame.amplitude is not None else proximity_image(frame.depth_m())
         finds = self._previous
         if len(finds) < 2:
-            width, height = self.model.input_size
-            whole = fit_affine(picture.shape[1], picture.shape[0], width, height)
-            finds = _distinct([*finds, *self._look(picture, [whole])[0]])
-        for _ in range(LOOKS):
+            # With nothing to follow a closer search pays: small hands are blurs in the whole frame.
+            views = self._search_views(picture, tiles=not finds)
+            found = [find for view in self._look(picture, views) for find in view]
+            finds = _distinct([*finds, *found])
+        for _ in range(LOOKS if all(find.track for find in finds) else NEW_HAND_LOOKS):
             finds = self._look_closely(picture, finds)
         self._previous = [self._numbered(find) for find in _distinct(finds)[:2]]
         return [_as_pose(find, frame) for find in self._previous]
+
+    def _search_views(self, picture: np.ndarray, tiles: bool) -> list[np.ndarray]:
+        """Affines that show the whole frame and, if asked for, overlapping parts of half its size."""
+        width, height = self.model.input_size
+        high, wide = picture.shape
+        views = [fit_affine(wide, high, width, height)]
+        if tiles:
+            views += [
+                crop_affine((x * (wide - 1), y * (high - 1)), 0.5 * width / views[0][0, 0], width, height)
+                for y in (0.3, 0.7)
+                for x in (0.25, 0.5, 0.75)
+            ]
+        return views
 
     def _look(self, picture: np.ndarray, affines: list[np.ndarray]) -> list[list[_Find]]:
         """Run the network on the picture seen through each affine: what it finds, per affine."""
@@ -98,7 +119,7 @@ class Tracker:
             finds.append(
                 [
                     _Find(
-                        score=float(probability[view, slot, 0]),
+                        probability=float(probability[view, slot, 0]),
                         sharpness=float(sharpness[view, slot].mean()),
                         side_logit=side_logit,
                         keypoints_px=apply_affine(back, keypoints[view, slot]).astype(np.float32),
@@ -117,16 +138,21 @@ class Tracker:
         width, height = self.model.input_size
         turns = [(0.0,) if find.track else NEW_HAND_TURNS_RAD for find in finds]
         looks = [
-            look_affine(find.keypoints_px, width, height, self._root, turn_rad=turn)
+            look_affine(without_strays(find.keypoints_px), width, height, self._root, turn_rad=turn)
             for find, own in zip(finds, turns, strict=True)
             for turn in own
         ]
         seen = iter(self._look(picture, looks))
         closer = []
         for before, own in zip(finds, turns, strict=True):
-            near = [find for _ in own for find in next(seen) if _apart(find, before) < 1.0]
+            near = [
+                find
+                for _ in own
+                for find in next(seen)
+                if _apart(find, before) < 1.0 and find.sharpness > SHARP
+            ]
             if near:
-                best = max(near, key=lambda find: find.score * find.sharpness)
+                best = max(near, key=lambda find: find.score)
                 memory = SIDE_MEMORY * before.side_logit if before.track else 0.0
                 closer.append(replace(best, side_logit=memory + best.side_logit, track=before.track))
         return closer
