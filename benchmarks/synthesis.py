@@ -1,6 +1,6 @@
 """How many labelled frames a second does one core make, and how many training samples does it degrade?
 
-    .venv/bin/python benchmarks/synthesis.py [--frames N] [--json]
+.venv/bin/python benchmarks/synthesis.py [--frames N] [--json]
 """
 
 import argparse

@@ -3,7 +3,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handfast.geometry import apply_affine
-from handfast.sensors.views import HAND_SHARE, hand_direction_rad, hand_size_px, look_affine
+from handfast.sensors.views import (
+    HAND_SHARE,
+    hand_direction_rad,
+    hand_size_px,
+    look_affine,
+    without_strays,
+)
 
 # Wrist at the origin, the rest of the hand above it (y is down).
 HAND = np.array([[0.0, 0], *([x, y] for x in (-20.0, 0, 20) for y in (-40.0, -60, -80))])
@@ -44,3 +50,15 @@ def test_turn_is_added(turn_rad):
     seen = apply_affine(look_affine(HAND, 160, 120, turn_rad=turn_rad), HAND)
     difference = hand_direction_rad(seen) + np.pi / 2 - turn_rad
     assert np.isclose(np.cos(difference), 1)
+
+
+@given(turns, places, places)
+def test_key_points_that_jumped_off_the_hand_do_not_widen_the_look(turn_rad, x, y):
+    fist = np.array([[0.0, -20], *HAND[1:]])
+    hand = turned(fist, turn_rad) + np.array([x, y])
+    strayed = hand.copy()
+    strayed[4] += 500
+    assert np.allclose(without_strays(hand), hand)
+    mended = without_strays(strayed)
+    assert np.allclose(np.delete(mended, 4, 0), np.delete(hand, 4, 0))
+    assert abs(hand_size_px(mended) - hand_size_px(hand)) < 0.4 * hand_size_px(hand)
