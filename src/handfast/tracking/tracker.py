@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from handfast.codecs import decode_heatmaps, map_to_input
-from handfast.geometry import apply_affine, crop_affine, fit_affine, invert_affine
+from handfast.geometry import Camera, apply_affine, crop_affine, fit_affine, invert_affine
 from handfast.runtime.lifting import lift
 from handfast.runtime.model import Model, load_model
 from handfast.sensors.images import normalise_exposure, proximity_image
@@ -79,7 +79,8 @@ class Tracker:
 
     def step(self, frame: Frame) -> list[HandPose]:
         """The hands in the next frame, knowing those of the frames before."""
-        picture = frame.amplitude if frame.amplitude is not None else proximity_image(frame.depth_m())
+        depth_m = None if frame.depth is None else frame.depth_m()
+        picture = proximity_image(depth_m) if frame.amplitude is None else frame.amplitude
         finds = self._previous
         if len(finds) < 2:
             # With nothing to follow a closer search pays: small hands are blurs in the whole frame.
@@ -89,7 +90,7 @@ class Tracker:
         for _ in range(LOOKS if all(find.track for find in finds) else NEW_HAND_LOOKS):
             finds = self._look_closely(picture, finds)
         self._previous = [self._numbered(find) for find in _distinct(finds)[:2]]
-        return [_as_pose(find, frame) for find in self._previous]
+        return [_as_pose(find, depth_m, frame.camera) for find in self._previous]
 
     def _search_views(self, picture: np.ndarray, tiles: bool) -> list[np.ndarray]:
         """Affines that show the whole frame and, if asked for, overlapping parts of half its size."""
@@ -187,10 +188,10 @@ def _distinct(finds: list[_Find]) -> list[_Find]:
     return kept
 
 
-def _as_pose(find: _Find, frame: Frame) -> HandPose:
+def _as_pose(find: _Find, depth_m: np.ndarray | None, camera: Camera | None) -> HandPose:
     xyz_mm = None
-    if frame.depth is not None and frame.camera is not None:
-        xyz_mm = 1e3 * lift(find.keypoints_px, find.visible, frame.depth_m(), frame.camera)
+    if depth_m is not None and camera is not None:
+        xyz_mm = 1e3 * lift(find.keypoints_px, find.visible, depth_m, camera)
     return HandPose(
         side=SIDES[int(find.side_logit > 0)],
         score=find.score,
