@@ -22,11 +22,11 @@ LAYERS = (
     "export",
     "runtime", "tracking",
     "evaluation.real_ir",  # measures the finished tracker
-    "__init__", "cli",
+    "__init__", "cli_data", "cli",
 )  # fmt: skip
 TRAINING_LIBRARIES = {"torch", "lightning_fabric", "onnx"}
 TRAINING_LAYERS = {"models", "losses", "training", "export"}
-DEVICE_LAYERS = {"sensors", "codecs", "runtime", "tracking", "__init__", "cli"}
+DEVICE_LAYERS = {"sensors", "codecs", "runtime", "tracking", "__init__", "cli_data", "cli"}
 
 
 def parsed_modules():

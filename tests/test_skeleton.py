@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from handfast.skeleton import HAND21, LABEL17, SKELETONS, TOF8
+from handfast.hand_model.model import joint_rotations, load_hand_asset, pose_hand
+from handfast.skeleton import FINGERS, HAND21, ICVL16, LABEL17, NYU14, SKELETONS, TOF8
 
 
 def test_hand21_runs_from_the_wrist_along_each_finger():
@@ -41,8 +42,7 @@ def test_small_sets_hang_their_fingers_on_the_hand_centre():
 
 
 @pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=SKELETONS)
-def test_every_set_is_one_tree_of_convex_combinations(skeleton):
-    assert np.all(skeleton.from_hand21 >= 0)
+def test_every_set_is_one_tree_of_weighted_means(skeleton):
     assert np.array_equal(skeleton.from_hand21.sum(1), np.ones(len(skeleton)))
     assert len(set(skeleton.keypoints)) == len(skeleton)
     assert skeleton.parents.count(-1) == 1
@@ -79,3 +79,51 @@ def test_a_mixed_keypoint_is_visible_only_with_all_of_its_joints():
     hidden = [TOF8.keypoints[k] for k in np.flatnonzero(~selected[1])]
     assert selected[0].all()
     assert hidden == ["middle_mcp", "hand_centre"]
+
+
+def rest_hand_mm():
+    asset = load_hand_asset()
+    rotations = joint_rotations(asset, np.zeros((21, 3)))
+    return 1000 * pose_hand(asset, rotations, np.zeros(asset.shape_joints_m.shape[0]))[0]
+
+
+def lengths(skeleton, points, pairs):
+    ends = np.array([[skeleton.keypoints.index(name) for name in pair] for pair in pairs])
+    return np.linalg.norm(points[ends[:, 0]] - points[ends[:, 1]], axis=-1)
+
+
+def test_nyu14_has_the_proportions_of_its_published_labels():
+    published_mm = {
+        ("middle_tip", "middle_pip"): 57.2,
+        ("ring_tip", "ring_pip"): 50.4,
+        ("thumb_tip", "thumb_ip"): 24.7,
+        ("wrist_thumb_side", "wrist_pinky_side"): 35.4,
+        ("palm", "wrist_thumb_side"): 81.3,
+        ("palm", "wrist_pinky_side"): 81.3,
+    }
+    ours_mm = lengths(NYU14, NYU14.select(rest_hand_mm()), list(published_mm))
+    ratio = ours_mm / np.array(list(published_mm.values()))
+    assert ratio.std() / ratio.mean() < 0.1
+
+
+def test_nyu14_wrist_sides_lie_beside_the_wrist_on_the_side_of_their_names():
+    hand = rest_hand_mm()
+    points = dict(zip(NYU14.keypoints, NYU14.select(hand), strict=True))
+    thumb_side, pinky_side = points["wrist_thumb_side"], points["wrist_pinky_side"]
+    np.testing.assert_allclose((thumb_side + pinky_side) / 2, hand[0], atol=1e-4)
+    thumb, pinky = points["thumb_mcp"], points["pinky_pip"]
+    assert np.linalg.norm(thumb - thumb_side) < np.linalg.norm(thumb - pinky_side)
+    assert np.linalg.norm(pinky - pinky_side) < np.linalg.norm(pinky - thumb_side)
+
+
+def test_icvl16_is_the_palm_and_the_middles_of_bones():
+    points = np.random.default_rng(1).standard_normal((21, 3))
+    joint = dict(zip(HAND21.keypoints, points, strict=True))
+    middles = dict(zip(ICVL16.keypoints, ICVL16.select(points), strict=True))
+    np.testing.assert_allclose(middles["thumb_root"], (joint["thumb_cmc"] + joint["thumb_mcp"]) / 2)
+    np.testing.assert_allclose(middles["ring_mid"], (joint["ring_pip"] + joint["ring_dip"]) / 2)
+    np.testing.assert_allclose(middles["pinky_tip"], (joint["pinky_dip"] + joint["pinky_tip"]) / 2)
+    assert ICVL16.keypoints[:4] == ("palm", "thumb_root", "thumb_mid", "thumb_tip")
+    parent_of = {ICVL16.keypoints[c]: ICVL16.keypoints[p] for p, c in ICVL16.edges}
+    for finger in FINGERS:
+        assert parent_of[f"{finger}_root"] == "palm" and parent_of[f"{finger}_tip"] == f"{finger}_mid"

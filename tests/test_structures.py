@@ -3,6 +3,7 @@ import pytest
 
 from handfast.errors import HandfastError
 from handfast.geometry import Camera
+from handfast.skeleton import TOF8
 from handfast.structures import KEY_POSES, Frame, HandLabel, HandPose, HandSample
 
 AMPLITUDE = np.zeros((48, 64), np.uint8)
@@ -43,7 +44,7 @@ def test_depth_m_scales_by_the_unit_and_keeps_holes():
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        ({}, "frame 3: expected an amplitude or a depth image, got neither"),
+        ({}, "frame 3: expected an amplitude, depth or colour image, got none"),
         ({"amplitude": AMPLITUDE.astype(float)}, r"amplitude: expected uint8 \(any, any\), got float64"),
         ({"amplitude": AMPLITUDE[..., None]}, r"got uint8 \(48, 64, 1\)"),
         ({"amplitude": AMPLITUDE.tolist()}, "got list"),
@@ -51,6 +52,8 @@ def test_depth_m_scales_by_the_unit_and_keeps_holes():
         ({"depth": DEPTH, "depth_unit_mm": 0.0}, "depth_unit_mm must be > 0"),
         ({"depth": DEPTH, "depth_unit_mm": float("nan")}, "depth_unit_mm must be > 0"),
         ({"amplitude": AMPLITUDE, "depth": DEPTH[1:]}, r"expected uint16 \(48, 64\), got uint16 \(47, 64\)"),
+        ({"colour": AMPLITUDE}, r"colour: expected uint8 \(any, any, 3\)"),
+        ({"depth": DEPTH, "colour": np.zeros((2, 3, 3), np.uint8)}, r"colour is \(2, 3\), .* \(48, 64\)"),
         ({"depth": DEPTH, "camera": Camera(60, 60, 32, 24, 48, 64)}, "camera is 48 x 64, image is 64 x 48"),
     ],
 )  # fmt: skip
@@ -93,11 +96,21 @@ def test_a_pose_may_hold_a_smaller_set_and_points_without_depth():
         ({"key_pose": len(KEY_POSES)}, "key_pose: expected 0..8, got 9"),
         ({"key_pose": -1}, "key_pose: expected 0..8, got -1"),
         ({"orientation": 8}, "orientation: expected 0..7, got 8"),
+        ({"skeleton": TOF8}, r"keypoints_px: expected float \(8, 2\), got float32 \(21, 2\)"),
+        ({"keypoints_m": np.full((21, 3), np.nan)}, r"keypoints_m: expected finite numbers, .* rows \[0, 1"),
+        ({"labelled": np.ones(20, bool)}, r"labelled: expected bool \(21,\)"),
+        ({"vertices_m": np.zeros((778, 2))}, r"vertices_m: expected float \(any, 3\)"),
     ],
 )
 def test_a_label_says_what_is_wrong_with_it(changes, message):
     with pytest.raises(HandfastError, match=message):
         label(**changes)
+
+
+def test_a_label_may_know_less_and_have_another_skeleton():
+    bare = HandLabel("left", np.zeros((8, 2)), skeleton=TOF8)
+    assert bare.keypoints_m is bare.visible is bare.key_pose is bare.orientation is bare.labelled is None
+    assert Frame(0, 0.0, colour=np.zeros((48, 64, 3), np.uint8)).shape == (48, 64)
 
 
 def test_a_segmentation_has_the_size_of_its_frame():

@@ -18,6 +18,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from handfast import cli_data
 from handfast.errors import HandfastError
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="[bold]Examples[/]\n\nhandfast demo\n\nhandfast track clip.mp4 --out results\n\nhandfast info",
 )
+app.add_typer(cli_data.app, name="data")
 
 Model = Annotated[str, typer.Option(help="Packaged model, or a model file.", metavar="NAME|FILE")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line of stdout.")]
@@ -129,6 +131,7 @@ def info(
     model: Annotated[
         str, typer.Argument(help="Packaged model (tofnet-hand21, tofnet-tof8) or a model file.")
     ] = DEFAULT_MODEL,
+    layers: Annotated[bool, typer.Option("--layers", help="Also list the cost of each layer.")] = False,
     as_json: Json = False,
 ) -> None:
     """Say what a model costs: parameters, MACs, FLOPs (2 x MAC), bytes of weights."""
@@ -143,10 +146,55 @@ def info(
         "weight_bytes": card.weight_bytes,
         "input": card.input,
     }
+    if layers:
+        facts["layers"] = _layers_of(model)
     if as_json:
         print(json.dumps(facts))
         return
+    rows = facts.pop("layers", [])
     _print_table({what: f"{fact:,}" if isinstance(fact, int) else str(fact) for what, fact in facts.items()})
+    if rows:
+        _print_layers(rows)
+
+
+@app.command(
+    epilog="[bold]Examples[/]\n\n"
+    "handfast score predictions.txt.gz groundtruth.txt.gz --dataset nyu --json\n\n"
+    "handfast score first.npy second.npy groundtruth.npy --dataset stb --plot curves.png"
+)
+def score(
+    predictions: Annotated[
+        list[Path], typer.Argument(help="Saved predictions, one file a method.", metavar="PREDICTIONS")
+    ],
+    groundtruth: Annotated[Path, typer.Argument(help="The labels, in the same form.", metavar="GROUNDTRUTH")],
+    dataset: Annotated[
+        str, typer.Option(help="Whose joints: nyu, icvl, ...; an unknown name lists all.", metavar="NAME")
+    ],
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw the curves into this .png, .pdf or .svg.", metavar="FILE")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Score saved predictions against the labels of a data set.
+
+    Files are text (.txt, .gz), a frame a line, three numbers a joint; or .npy or .npz, frames x joints x 3.
+    """
+    from handfast.evaluation.score import errors_by_method, summarise
+
+    errors = errors_by_method(predictions, groundtruth, dataset)
+    scores = {method: asdict(summarise(errors_mm)) for method, errors_mm in errors.items()}
+    first = next(iter(scores.values()))
+    title = f"{dataset}: {first['frames']:,} frames, {first['joints']} joints"
+    if plot is not None:
+        from handfast.evaluation.curves import plot_curves
+
+        plot_curves(errors, plot, title)
+    if not as_json:
+        _print_scores(title, scores)
+    elif len(scores) == 1:
+        print(json.dumps(first))
+    else:
+        print(json.dumps({"methods": [{"name": method, **facts} for method, facts in scores.items()]}))
 
 
 def _track(source: "FrameSource", out: Path, model: str, as_json: bool) -> None:
@@ -175,6 +223,31 @@ def _track(source: "FrameSource", out: Path, model: str, as_json: bool) -> None:
         _print_summary(summary)
 
 
+def _layers_of(model: str) -> list[dict]:
+    """The layers that cost anything."""
+    from handfast.runtime.model import read_model
+
+    try:
+        from handfast.evaluation.cost import cost_of_file
+    except ImportError as error:
+        raise HandfastError("--layers reads the graph: pip install 'handfast[train]'") from error
+
+    cost = cost_of_file(read_model(model))
+    return [asdict(layer) for layer in cost.layers if layer.macs or layer.parameters]
+
+
+def _print_layers(rows: list[dict]) -> None:
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    for heading in ("layer", "operator", "output"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("parameters", "MACs"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        shape = " x ".join(map(str, row["output_shape"][1:]))
+        table.add_row(row["name"], row["operator"], shape, f"{row['parameters']:,}", f"{row['macs']:,}")
+    Console().print(table)
+
+
 def _print_summary(summary: dict) -> None:
     skipped = f" ({summary['skipped']} skipped)" if summary["skipped"] else ""
     share = summary["frames_with_hand"] / summary["frames"]
@@ -189,6 +262,19 @@ def _print_summary(summary: dict) -> None:
             "results": "\n".join(summary["outputs"]),
         }
     )
+
+
+def _print_scores(title: str, scores: dict[str, dict]) -> None:
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    table.add_column("method", overflow="fold")
+    for heading in ("mean mm", "median mm", "AUC 20-50", "AUC 0-50"):
+        table.add_column(heading, justify="right")
+    for method, facts in scores.items():
+        numbers = (facts[name] for name in ("mean_mm", "median_mm", "auc_20_50", "auc_0_50"))
+        table.add_row(escape(method), *(f"{number:.3f}" for number in numbers))
+    console = Console(highlight=False)
+    console.print(title)
+    console.print(table)
 
 
 def _print_table(rows: dict[str, str]) -> None:

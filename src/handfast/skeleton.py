@@ -53,15 +53,18 @@ class Skeleton:
         return np.all(visible[..., None, :] | ~needed, axis=-1)
 
 
-_MIXED = {"hand_centre": ("wrist", "middle_mcp"), "wrist_centre": ("wrist",)}
+_Weights = dict[str, dict[str, float]]
+_CENTRES: _Weights = {"hand_centre": {"wrist": 0.5, "middle_mcp": 0.5}, "wrist_centre": {"wrist": 1.0}}
 
 
-def _skeleton(name: str, keypoints: tuple[str, ...], parent_of: dict[str, str]) -> Skeleton:
+def _skeleton(
+    name: str, keypoints: tuple[str, ...], parent_of: dict[str, str], mixed: _Weights = _CENTRES
+) -> Skeleton:
+    """mixed: the weights of the key-points that are no joints of hand21."""
     weights = np.zeros((len(keypoints), 21))
     for row, keypoint in enumerate(keypoints):
-        sources = _MIXED.get(keypoint, (keypoint,))
-        for source in sources:
-            weights[row, HAND21_NAMES.index(source)] = 1.0 / len(sources)
+        for joint, weight in mixed.get(keypoint, {keypoint: 1.0}).items():
+            weights[row, HAND21_NAMES.index(joint)] = weight
     weights.setflags(write=False)
     parents = tuple(keypoints.index(parent_of[k]) if k in parent_of else -1 for k in keypoints)
     return Skeleton(name, keypoints, parents, weights)
@@ -91,4 +94,41 @@ _LABEL17 = (
 )
 LABEL17 = _skeleton("label17", _LABEL17, _chain(_LABEL17, "hand_centre") | {"hand_centre": "wrist_centre"})
 
-SKELETONS = {s.name: s for s in (HAND21, TOF8, LABEL17)}
+# Of the NYU data set. Its fingertips lie within the fingers, and its wrist is a point on either side of ours:
+# fitted to the lengths between the published test labels.
+_NYU14 = (
+    "pinky_tip", "pinky_pip", "ring_tip", "ring_pip", "middle_tip", "middle_pip", "index_tip", "index_pip",
+    "thumb_tip", "thumb_ip", "thumb_mcp", "wrist_pinky_side", "wrist_thumb_side", "palm",
+)  # fmt: skip
+NYU14 = _skeleton(
+    "nyu14",
+    _NYU14,
+    _chain(_NYU14, "palm") | {"wrist_pinky_side": "palm", "wrist_thumb_side": "palm"},
+    {f"{finger}_tip": {f"{finger}_{_JOINTS[finger][-2]}": 0.25, f"{finger}_tip": 0.75} for finger in FINGERS}
+    | {
+        "wrist_pinky_side": {"wrist": 1.0, "pinky_mcp": 0.25, "index_mcp": -0.25},
+        "wrist_thumb_side": {"wrist": 1.0, "pinky_mcp": -0.25, "index_mcp": 0.25},
+        "palm": {"wrist": 0.375, "middle_mcp": 0.625},
+    },
+)
+
+# Of the ICVL data set: the palm, and the middle of each finger's three bones.
+_PARTS = ("root", "mid", "tip")
+_ICVL16 = ("palm", *(f"{finger}_{part}" for finger in FINGERS for part in _PARTS))
+ICVL16 = _skeleton(
+    "icvl16",
+    _ICVL16,
+    {
+        f"{finger}_{part}": f"{finger}_{nearer}" if nearer else "palm"
+        for finger in FINGERS
+        for nearer, part in zip((None, *_PARTS), _PARTS, strict=False)
+    },
+    {"palm": {"wrist": 0.375, "middle_mcp": 0.3125, "ring_mcp": 0.3125}}
+    | {
+        f"{finger}_{part}": {f"{finger}_{joint}": 0.5 for joint in _JOINTS[finger][i : i + 2]}
+        for finger in FINGERS
+        for i, part in enumerate(_PARTS)
+    },
+)
+
+SKELETONS = {s.name: s for s in (HAND21, TOF8, LABEL17, NYU14, ICVL16)}

@@ -6,7 +6,7 @@ import numpy as np
 
 from handfast.errors import HandfastError
 from handfast.geometry import Camera
-from handfast.skeleton import SIDES
+from handfast.skeleton import HAND21, SIDES, Skeleton
 
 KEY_POSES = ("ok", "open_hand", "pinch", "c", "fist", "l", "point", "thumbs_up", "other")
 ORIENTATIONS = 8  # classes of 45 degrees of pronation, 0 = palm to the camera
@@ -25,13 +25,21 @@ def _check_array(what: str, array: np.ndarray, dtype: type, shape: tuple[int | N
         raise HandfastError(f"{what}: expected {want.replace('None', 'any')}, got {got}")
 
 
+def _check_points(what: str, points: np.ndarray, shape: tuple[int | None, int]) -> None:
+    _check_array(what, points, np.floating, shape)
+    if not np.isfinite(points).all():
+        rows = np.flatnonzero(~np.isfinite(points).all(axis=1)).tolist()
+        raise HandfastError(f"{what}: expected finite numbers, got NaN or infinity in rows {rows[:5]}")
+
+
 @dataclass(frozen=True, eq=False)
 class Frame:
     """One moment of one sensor.
 
     amplitude: (H, W) uint8, infrared or time-of-flight amplitude; None for a depth-only sensor.
     depth: (H, W) uint16 in units of ``depth_unit_mm``, 0 = no value; None for an amplitude-only sensor.
-    camera: needed with depth, to lift key-points to 3D.
+    camera: needed with depth, to lift key-points to 3D. colour: (H, W, 3) uint8, red, green, blue; None where
+    the sensor has none.
     """
 
     index: int
@@ -40,10 +48,17 @@ class Frame:
     depth: np.ndarray | None = None
     depth_unit_mm: float = 1.0
     camera: Camera | None = None
+    colour: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        if self.amplitude is None and self.depth is None:
-            raise HandfastError(f"frame {self.index}: expected an amplitude or a depth image, got neither")
+        if self.amplitude is None and self.depth is None and self.colour is None:
+            raise HandfastError(f"frame {self.index}: expected an amplitude, depth or colour image, got none")
+        if self.colour is not None:
+            _check_array(f"frame {self.index}: colour", self.colour, np.uint8, (None, None, 3))
+            if self.colour.shape[:2] != self.shape:
+                raise HandfastError(
+                    f"frame {self.index}: colour is {self.colour.shape[:2]}, the other image {self.shape}"
+                )
         if self.amplitude is not None:
             _check_array(f"frame {self.index}: amplitude", self.amplitude, np.uint8, (None, None))
         if self.depth is not None:
@@ -63,7 +78,8 @@ class Frame:
     @property
     def shape(self) -> tuple[int, int]:
         """(height, width)."""
-        return (self.amplitude if self.amplitude is not None else self.depth).shape
+        images = (self.amplitude, self.depth, self.colour)
+        return next(image for image in images if image is not None).shape[:2]
 
     def depth_m(self) -> np.ndarray:
         """(H, W) float32 metres, 0 = no value."""
@@ -98,28 +114,39 @@ class HandPose:
 
 @dataclass(frozen=True, eq=False)
 class HandLabel:
-    """The truth about one hand.
+    """What is known about one hand; what a data set does not tell is None.
 
-    keypoints_px: (21, 2). keypoints_m: (21, 3) camera space. visible: (21,) bool, the joint's own skin is
-    the nearest surface there. key_pose: index into KEY_POSES. orientation: 0..7, see ORIENTATIONS.
+    keypoints_px: (K, 2), the skeleton's. keypoints_m: (K, 3) camera space. visible: (K,) bool, the joint's
+    own skin is the nearest surface there. key_pose: index into KEY_POSES. orientation: 0..7, see
+    ORIENTATIONS. labelled: (K,) bool, the key-points that have a label, the others being zero; None for all.
+    vertices_m: (V, 3) the hand's skin in camera space.
     """
 
     side: str
     keypoints_px: np.ndarray
-    keypoints_m: np.ndarray
-    visible: np.ndarray
-    key_pose: int
-    orientation: int
+    keypoints_m: np.ndarray | None = None
+    visible: np.ndarray | None = None
+    key_pose: int | None = None
+    orientation: int | None = None
+    skeleton: Skeleton = HAND21
+    labelled: np.ndarray | None = None
+    vertices_m: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if self.side not in SIDES:
             raise HandfastError(f"side: expected one of {SIDES}, got {self.side!r}")
-        _check_array("keypoints_px", self.keypoints_px, np.floating, (21, 2))
-        _check_array("keypoints_m", self.keypoints_m, np.floating, (21, 3))
-        _check_array("visible", self.visible, np.bool_, (21,))
-        if not 0 <= self.key_pose < len(KEY_POSES):
+        k = len(self.skeleton)
+        _check_points("keypoints_px", self.keypoints_px, (k, 2))
+        if self.keypoints_m is not None:
+            _check_points("keypoints_m", self.keypoints_m, (k, 3))
+        if self.vertices_m is not None:
+            _check_points("vertices_m", self.vertices_m, (None, 3))
+        for what in ("visible", "labelled"):
+            if getattr(self, what) is not None:
+                _check_array(what, getattr(self, what), np.bool_, (k,))
+        if self.key_pose is not None and not 0 <= self.key_pose < len(KEY_POSES):
             raise HandfastError(f"key_pose: expected 0..{len(KEY_POSES) - 1}, got {self.key_pose}")
-        if not 0 <= self.orientation < ORIENTATIONS:
+        if self.orientation is not None and not 0 <= self.orientation < ORIENTATIONS:
             raise HandfastError(f"orientation: expected 0..{ORIENTATIONS - 1}, got {self.orientation}")
 
 

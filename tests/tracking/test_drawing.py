@@ -2,8 +2,14 @@ import numpy as np
 import pytest
 
 from handfast.skeleton import HAND21, SKELETONS
-from handfast.structures import Frame, HandPose
-from handfast.tracking.drawing import contact_sheet, draw_caption, draw_hands, frame_as_picture
+from handfast.structures import Frame, HandLabel, HandPose, HandSample
+from handfast.tracking.drawing import (
+    contact_sheet,
+    draw_caption,
+    draw_hands,
+    draw_labels,
+    frame_as_picture,
+)
 
 
 def hand(points: int = 21, visible: bool = True) -> HandPose:
@@ -76,6 +82,38 @@ def test_depth_is_brighter_when_nearer_and_black_when_unknown():
     assert (np.diff(brightness) <= 1).all() and brightness[0] > 200 and brightness[-1] > 5
     nothing = frame_as_picture(Frame(0, 0.0, depth=np.zeros((5, 6), np.uint16)))
     assert not nothing.any()
+
+
+def test_colour_is_shown_as_it_is():
+    colour = np.random.default_rng(0).integers(0, 255, (5, 6, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(frame_as_picture(Frame(0, 0.0, colour=colour)), colour[..., ::-1])
+
+
+@pytest.mark.parametrize("offset", [0.0, 900.0])
+def test_labels_fill_the_picture_whatever_their_size_and_place(offset):
+    """Key-points without a label count for nothing: here they lie in a corner."""
+    points = (hand().keypoints_px / 4 + offset).astype(np.float32)
+    labelled = np.ones(21, bool)
+    points[[2, 7]], labelled[[2, 7]] = 0, False
+    label = HandLabel("left", points, labelled=labelled)
+    frame = Frame(0, 0.0, amplitude=np.zeros((1000, 1000), np.uint8))
+    drawn = draw_labels(HandSample(frame, (label,)), 300, 200)
+    assert drawn.shape == (200, 300, 3)
+    columns = np.flatnonzero((drawn.max(axis=-1) > 100).any(axis=0))
+    assert 150 < np.ptp(columns) < 300 and abs(columns.mean() - 150) < 40
+    nothing = draw_labels(
+        HandSample(frame, (HandLabel("left", points, labelled=~labelled & False),)), 300, 200
+    )
+    assert nothing.max() < 100
+
+
+def test_every_skeleton_is_drawn_as_a_label():
+    for skeleton in SKELETONS.values():
+        points = skeleton.select(hand().keypoints_px).astype(np.float32)
+        frame = Frame(0, 0.0, amplitude=np.zeros((120, 160), np.uint8))
+        assert draw_labels(
+            HandSample(frame, (HandLabel("right", points, skeleton=skeleton),)), 200, 150
+        ).any()
 
 
 def test_contact_sheet_holds_every_picture_in_reading_order():

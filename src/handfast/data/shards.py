@@ -97,16 +97,24 @@ def load_shards(folder: Path) -> dict[str, np.ndarray]:
     paths = sorted(folder.glob("shard-*.safetensors"))
     if not paths:
         raise HandfastError(f"{folder}: no shards here; make some with `python -m handfast.data.generate`")
-    parts = []
+    # Into place shard by shard: a list of them to join would take the memory twice.
+    arrays: dict[str, np.ndarray] = {}
+    first = 0
     for path in paths:
         try:
             with safe_open(path, framework="numpy") as shard:
-                parts.append({name: shard.get_tensor(name) for name in shard.keys()})
+                part = {name: shard.get_tensor(name) for name in shard.keys()}
+            if not arrays:
+                frames = len(paths) * SHARD_FRAMES
+                arrays = {name: np.empty((frames, *a.shape[1:]), a.dtype) for name, a in part.items()}
+            for name, array in arrays.items():
+                array[first : first + SHARD_FRAMES] = part[name]
         except Exception as error:
             raise HandfastError(
                 f"{path}: not a whole shard ({error}); delete it and generate again"
             ) from error
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        first += SHARD_FRAMES
+    return arrays
 
 
 def write_card(folder: Path, seed: int, split: str, frames: int) -> None:

@@ -1,6 +1,7 @@
 """What a net costs, read off the ONNX graph that ships: papers count FLOPs differently, graphs do not."""
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx
@@ -10,16 +11,44 @@ from handfast.errors import HandfastError
 
 
 @dataclass(frozen=True)
-class Cost:
-    """One run on one image. macs: multiply-accumulates of convolutions and matrix products, nothing else."""
+class LayerCost:
+    """One operator of a graph on one image. macs: multiply-accumulates of convolutions and matrix products,
+    nothing else. parameters: those that no layer before it has used."""
 
+    name: str
+    operator: str
+    output_shape: tuple[int, ...]
     parameters: int
     macs: int
     weight_bytes: int
 
+
+@dataclass(frozen=True)
+class Cost:
+    """One run on one image: the sum of its layers."""
+
+    layers: tuple[LayerCost, ...]
+
+    @property
+    def parameters(self) -> int:
+        return sum(layer.parameters for layer in self.layers)
+
+    @property
+    def macs(self) -> int:
+        return sum(layer.macs for layer in self.layers)
+
     @property
     def flops(self) -> int:
         return 2 * self.macs
+
+    @property
+    def weight_bytes(self) -> int:
+        return sum(layer.weight_bytes for layer in self.layers)
+
+
+def cost_of_file(content: bytes) -> Cost:
+    """The cost of an ONNX file."""
+    return measure_cost(onnx.load_from_string(content))
 
 
 def measure_cost(model: ModelProto) -> Cost:
@@ -42,14 +71,48 @@ def measure_cost(model: ModelProto) -> Cost:
     }
     weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     shapes |= {name: list(array.shape) for name, array in weights.items()}
+    layers = []
+    for node in graph.node:
+        # Reshape and Resize take sizes and scales where others take weights.
+        reads = () if node.op_type in ("Reshape", "Resize") else node.input
+        learned = [weights.pop(name) for name in dict.fromkeys(reads) if name in weights]
+        layers.append(
+            LayerCost(
+                name=_short(node.name or node.output[0]),
+                operator=node.op_type,
+                output_shape=tuple(shapes.get(node.output[0], ())),
+                parameters=sum(array.size for array in learned),
+                macs=_macs(node, shapes),
+                weight_bytes=sum(array.nbytes for array in learned),
+            )
+        )
+    return Cost(tuple(layers))
 
-    # Reshape and Resize take sizes and scales where others take weights.
-    used = {name for node in graph.node if node.op_type not in ("Reshape", "Resize") for name in node.input}
-    learned = [array for name, array in weights.items() if name in used]
-    return Cost(
-        parameters=sum(array.size for array in learned),
-        macs=sum(_macs(node, shapes) for node in graph.node),
-        weight_bytes=sum(array.nbytes for array in learned),
+
+def mean_macs(parts: Mapping[str, Cost], runs: Mapping[str, Sequence[int]]) -> float:
+    """Multiply-accumulates a frame of an adaptive model: the average over the frames that it saw.
+
+    parts: the cost of each of its graphs. runs: how often each graph ran in each frame. Raises HandfastError
+    when a graph's runs are missing or the graphs saw different numbers of frames.
+    """
+    frames = {len(counts) for counts in runs.values()}
+    if parts.keys() != runs.keys() or len(frames) != 1 or 0 in frames:
+        raise HandfastError(
+            f"expected the runs of {', '.join(sorted(parts))} in each of some frames, got "
+            + (
+                ", ".join(f"{name} in {len(counts)} frames" for name, counts in sorted(runs.items()))
+                or "none"
+            )
+        )
+    return sum(parts[name].macs * sum(counts) for name, counts in runs.items()) / frames.pop()
+
+
+def _short(name: str) -> str:
+    """'/tier2/tier2.0/first/first.0/Conv' -> 'tier2.0/first.0': a module's path says each step twice."""
+    parts = name.strip("/").split("/")
+    parts = parts[:-1] or parts
+    return "/".join(
+        part for part, after in zip(parts, [*parts[1:], ""], strict=True) if not after.startswith(f"{part}.")
     )
 
 

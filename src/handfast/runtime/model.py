@@ -62,16 +62,7 @@ def load_model(name_or_path: str | Path = PACKAGED[0]) -> Model:
 
     Raises HandfastError for an unknown name, a missing or broken file, or one without a handfast card.
     """
-    path = Path(name_or_path)
-    packaged = files("handfast").joinpath(f"assets/{name_or_path}.onnx")
-    if str(name_or_path) in PACKAGED and packaged.is_file():
-        content = packaged.read_bytes()
-    elif path.is_file():
-        content = path.read_bytes()
-    else:
-        raise HandfastError(
-            f"model {str(name_or_path)!r}: expected {', '.join(PACKAGED)} or the path of an .onnx file"
-        )
+    content = read_model(name_or_path)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # so small a net gains nothing from more
     options.log_severity_level = 4
@@ -82,6 +73,19 @@ def load_model(name_or_path: str | Path = PACKAGED[0]) -> Model:
             f"model {name_or_path}: not a whole ONNX file; export or download it again"
         ) from error
     return Model(_card(session, name_or_path), session)
+
+
+def read_model(name_or_path: str | Path) -> bytes:
+    """The ONNX file of a packaged model or at a path. Raises HandfastError if there is none."""
+    path = Path(name_or_path)
+    packaged = files("handfast").joinpath(f"assets/{name_or_path}.onnx")
+    if str(name_or_path) in PACKAGED and packaged.is_file():
+        return packaged.read_bytes()
+    if path.is_file():
+        return path.read_bytes()
+    raise HandfastError(
+        f"model {str(name_or_path)!r}: expected {', '.join(PACKAGED)} or the path of an .onnx file"
+    )
 
 
 def _card(session: onnxruntime.InferenceSession, name: str | Path) -> ModelCard:

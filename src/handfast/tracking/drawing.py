@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from handfast.skeleton import SKELETONS
-from handfast.structures import Frame, HandPose
+from handfast.geometry import apply_affine, crop_affine, fit_affine
+from handfast.skeleton import SKELETONS, Skeleton
+from handfast.structures import Frame, HandPose, HandSample
 
 PICTURE_WIDTH_PX = 960
 
@@ -20,16 +21,20 @@ _FINGER_COLOURS = {
 }
 _LIGHT = (240, 240, 240)
 _DARK = (24, 20, 18)
+_BEYOND_THE_FRAME = (72, 68, 66)
 _SUBPIXEL_BITS = 4
+_CLOSE_UP = 1.6  # times the extent of what it shows
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
 def frame_as_picture(frame: Frame) -> np.ndarray:
     """A frame for the eye: (H, W, 3) uint8 BGR.
 
-    Amplitude is stretched to the whole range of grey; a frame of depth alone is coloured from near (bright)
-    to far (dark), black where there is no value.
+    Colour stays. Amplitude is stretched to the whole range of grey. Depth alone is coloured from near to far,
+    bright to dark, black where there is no value.
     """
+    if frame.colour is not None:
+        return cv2.cvtColor(frame.colour, cv2.COLOR_RGB2BGR)
     if frame.amplitude is not None:
         stretched = _stretch(frame.amplitude, np.percentile(frame.amplitude, (0.5, 99.8)))
         return cv2.cvtColor((255 * stretched).astype(np.uint8), cv2.COLOR_GRAY2BGR)
@@ -53,7 +58,28 @@ def draw_hands(image_bgr: np.ndarray, hands: Sequence[HandPose]) -> np.ndarray:
     canvas = cv2.resize(image_bgr, size, interpolation=cv2.INTER_CUBIC)
     for hand in hands:
         # Pixel centres at integers: the middle of pixel 0 lies half a large pixel to the right of its edge.
-        _draw_hand(canvas, hand, (hand.keypoints_px + 0.5) * scale - 0.5)
+        points = (hand.keypoints_px + 0.5) * scale - 0.5
+        skeleton = next(s for s in SKELETONS.values() if len(s) == len(points))
+        known = np.ones(len(points), bool)
+        _draw_hand(canvas, points, skeleton, hand.visible, known, f"{hand.side} {hand.score:.2f}")
+    return canvas
+
+
+def draw_labels(sample: HandSample, width_px: int, height_px: int) -> np.ndarray:
+    """A labelled frame, as close about its hands as shows them all, as a picture (height, width, 3) with the
+    hands drawn as draw_hands does. Key-points without a label are left out."""
+    known = [np.ones(len(h.skeleton), bool) if h.labelled is None else h.labelled for h in sample.hands]
+    hands = [(hand, k) for hand, k in zip(sample.hands, known, strict=True) if k.any()]
+    if hands:
+        A = _close_up(np.concatenate([hand.keypoints_px[k] for hand, k in hands]), width_px, height_px)
+    else:
+        A = fit_affine(sample.frame.shape[1], sample.frame.shape[0], width_px, height_px)
+    canvas = cv2.warpAffine(
+        frame_as_picture(sample.frame), A, (width_px, height_px), borderValue=_BEYOND_THE_FRAME
+    )
+    for hand, k in hands:
+        visible = k if hand.visible is None else hand.visible
+        _draw_hand(canvas, apply_affine(A, hand.keypoints_px), hand.skeleton, visible, k, hand.side)
     return canvas
 
 
@@ -82,23 +108,41 @@ def _stretch(values: np.ndarray, limits: np.ndarray) -> np.ndarray:
     return np.clip((values.astype(np.float32) - low) / max(high - low, 1), 0, 1).astype(np.float32)
 
 
-def _draw_hand(canvas: np.ndarray, hand: HandPose, points: np.ndarray) -> None:
-    skeleton = next(s for s in SKELETONS.values() if len(s) == len(points))
-    extent_px = float(np.ptp(points, axis=0).max())
+def _close_up(points_px: np.ndarray, width_px: int, height_px: int) -> np.ndarray:
+    """The (2, 3) affine to a picture of the given size with the points in its middle."""
+    low, high = points_px.min(axis=0), points_px.max(axis=0)
+    across_px, down_px = high - low
+    crop_px = _CLOSE_UP * max(
+        across_px, down_px * width_px / height_px, 10.0
+    )  # more than a few pixels, always
+    return crop_affine(tuple((low + high) / 2), crop_px, width_px, height_px)
+
+
+def _draw_hand(
+    canvas: np.ndarray,
+    points: np.ndarray,
+    skeleton: Skeleton,
+    visible: np.ndarray,
+    known: np.ndarray,
+    text: str,
+) -> None:
+    """The known (K,) of a hand's points (K, 2), hollow where not visible, the bones between, a text above."""
+    left, top = points[known].min(axis=0)
+    extent_px = float(np.ptp(points[known], axis=0).max())
     bone_px = int(np.clip(extent_px / 90, 2, 5))
     joint_px = bone_px + 1.5
     colours = [_FINGER_COLOURS.get(name.split("_")[0], _LIGHT) for name in skeleton.keypoints]
-    for parent, child in skeleton.edges:
+    bones = [(parent, child) for parent, child in skeleton.edges if known[parent] and known[child]]
+    for parent, child in bones:
         _draw_line(canvas, points[parent], points[child], _DARK, bone_px + 2)
-    for parent, child in skeleton.edges:
+    for parent, child in bones:
         _draw_line(canvas, points[parent], points[child], colours[child], bone_px)
-    for point, colour, visible in zip(points, colours, hand.visible, strict=True):
-        _draw_disc(canvas, point, joint_px + 1.5, _DARK)
-        _draw_disc(canvas, point, joint_px, colour)
-        if not visible:
-            _draw_disc(canvas, point, joint_px - 2, _DARK)
-    left, top = points.min(axis=0)
-    _draw_label(canvas, f"{hand.side} {hand.score:.2f}", (left, top - 14))
+    for k in np.flatnonzero(known):
+        _draw_disc(canvas, points[k], joint_px + 1.5, _DARK)
+        _draw_disc(canvas, points[k], joint_px, colours[k])
+        if not visible[k]:
+            _draw_disc(canvas, points[k], joint_px - 2, _DARK)
+    _draw_label(canvas, text, (left, top - 14))
 
 
 def _fixed_point(values: np.ndarray) -> tuple[int, ...]:

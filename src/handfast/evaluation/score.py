@@ -1,0 +1,179 @@
+"""Scores of saved predictions, as ``handfast score`` prints them.
+
+A file holds the joints of every frame of a test set in order, as
+- text, plain or .gz: a frame a line, three numbers a joint, spaces between them,
+- .npy: one array (N, J, 3),
+- .npz: one such array under any name.
+
+What the three numbers are depends on the data set (CONVENTIONS): pixels and depth (u px, v px, depth mm), as
+predictions for the depth data sets are exchanged, or a point in space (mm) on any axes that both files share.
+"""
+
+import gzip
+import zipfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from handfast.errors import HandfastError
+from handfast.evaluation.metrics import joint_errors, mean_error, median_error, pck_auc, per_joint_error
+from handfast.geometry import Camera
+
+
+@dataclass(frozen=True)
+class Convention:
+    """What a data set's files hold: how many joints, and the camera if they are in pixels and depth."""
+
+    joints: int
+    camera: Camera | None = None
+
+
+CONVENTIONS = {
+    "nyu": Convention(14, Camera(588.03, 587.07, 320, 240, 640, 480)),  # 14 of the 36 labelled joints
+    "icvl": Convention(16, Camera(240.99, 240.96, 160, 120, 320, 240)),
+    "msra15": Convention(21, Camera(241.42, 241.42, 160, 120, 320, 240)),
+    "stb": Convention(21),
+    "fpha": Convention(21),
+    "freihand": Convention(21),
+    "rhd": Convention(21),
+    "ho3d_v2": Convention(21),
+    "ho3d_v3": Convention(21),
+    "interhand": Convention(21),
+    "bench-depth": Convention(14),
+    "bench-rgb": Convention(21),
+}
+
+
+@dataclass(frozen=True)
+class Score:
+    """A method's numbers on a test set; errors in mm, areas under the PCK curve from 0 to 1."""
+
+    mean_mm: float
+    median_mm: float
+    frames: int
+    joints: int
+    auc_20_50: float
+    auc_0_50: float
+    per_joint_mm: list[float]
+
+
+def errors_by_method(predictions: Sequence[Path], groundtruth: Path, dataset: str) -> dict[str, np.ndarray]:
+    """{method: (N, J) errors in mm} for one file of predictions a method, named after its file.
+
+    Raises HandfastError, naming file and lines, for what cannot be read or does not fit together, and for an
+    unknown data set.
+    """
+    if dataset not in CONVENTIONS:
+        raise HandfastError(f"data set {dataset!r}: expected one of {', '.join(CONVENTIONS)}")
+    convention = CONVENTIONS[dataset]
+    truth_mm = read_points_mm(groundtruth, convention)
+    errors = {}
+    for path, method in zip(predictions, _method_names(predictions), strict=True):
+        predicted_mm = read_points_mm(path, convention)
+        if len(predicted_mm) != len(truth_mm):
+            raise HandfastError(_unlike_lengths(path, len(predicted_mm), groundtruth, len(truth_mm)))
+        errors[method] = joint_errors(predicted_mm, truth_mm)
+    return errors
+
+
+def summarise(errors_mm: np.ndarray) -> Score:
+    """(N, J) errors -> Score, rounded to six decimals."""
+    frames, joints = errors_mm.shape
+    return Score(
+        mean_mm=round(mean_error(errors_mm), 6),
+        median_mm=round(median_error(errors_mm), 6),
+        frames=frames,
+        joints=joints,
+        auc_20_50=round(pck_auc(errors_mm, 20, 50), 6),
+        auc_0_50=round(pck_auc(errors_mm, 0, 50), 6),
+        per_joint_mm=[round(error, 6) for error in per_joint_error(errors_mm).tolist()],
+    )
+
+
+def read_points_mm(path: Path, convention: Convention) -> np.ndarray:
+    """A saved file -> (N, J, 3) mm in space. Raises HandfastError, naming file and lines."""
+    points = _read_array(path) if _is_array(path) else _read_text(path, convention.joints)
+    if points.ndim != 3 or points.shape[1:] != (convention.joints, 3) or points.dtype.kind not in "fiu":
+        expected = f"numbers of the shape (N, {convention.joints}, 3)"
+        raise HandfastError(f"{path}: expected {expected}, got {points.dtype} {points.shape}")
+    if not len(points):
+        raise HandfastError(f"{path}: expected a frame a line, found none")
+    points = points.astype(float)
+    wrong = np.flatnonzero(~np.isfinite(points).all(axis=(1, 2)))
+    if len(wrong):
+        raise HandfastError(
+            f"{path}: {_frames(path, wrong)}: NaN or infinite; every joint needs three numbers"
+        )
+    if convention.camera is None:
+        return points
+    # Linear in depth, so millimetres come out as they go in.
+    return convention.camera.unproject(points[..., :2], points[..., 2])
+
+
+def _read_text(path: Path, joints: int) -> np.ndarray:
+    try:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError, zlib.error) as error:
+        raise HandfastError(f"{path}: cannot be read: {_reason(error)}") from error
+    rows = []
+    for index, line in enumerate(content.rstrip().splitlines()):
+        try:
+            rows.append([float(number) for number in line.split()])
+        except ValueError as error:
+            raise HandfastError(
+                f"{path}: {_frames(path, [index])}: expected {joints * 3} numbers, {error}"
+            ) from error
+    wrong = [index for index, row in enumerate(rows) if len(row) != joints * 3]
+    if wrong:
+        raise HandfastError(
+            f"{path}: {_frames(path, wrong)}: expected {joints * 3} numbers ({joints} joints x 3), "
+            f"got {len(rows[wrong[0]])}"
+        )
+    return np.array(rows).reshape(-1, joints, 3)
+
+
+def _read_array(path: Path) -> np.ndarray:
+    try:
+        content = np.load(path, allow_pickle=False)
+        if isinstance(content, np.ndarray):
+            return content
+        with content:
+            if len(content.files) != 1:
+                found = ", ".join(content.files) or "none"
+                raise HandfastError(f"{path}: expected one array, under any name; found {found}")
+            return content[content.files[0]]
+    except (OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile) as error:
+        raise HandfastError(f"{path}: cannot be read: {_reason(error)}") from error
+
+
+def _is_array(path: Path) -> bool:
+    return path.suffix in (".npy", ".npz")
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _frames(path: Path, indices: Sequence[int]) -> str:
+    """'line 3, 4, 5 and 7 more': lines of a text count from 1, rows of an array from 0."""
+    word, first = ("row", 0) if _is_array(path) else ("line", 1)
+    more = f" and {len(indices) - 5} more" if len(indices) > 5 else ""
+    return f"{word} {', '.join(str(index + first) for index in indices[:5])}{more}"
+
+
+def _unlike_lengths(path: Path, frames: int, groundtruth: Path, truth_frames: int) -> str:
+    longer = path if frames > truth_frames else groundtruth
+    alone = range(min(frames, truth_frames), max(frames, truth_frames))
+    return (
+        f"{path}: {frames} frames, but {groundtruth} has {truth_frames}: "
+        f"no partner for {longer.name}, {_frames(longer, alone)}"
+    )
+
+
+def _method_names(paths: Sequence[Path]) -> list[str]:
+    """File names without endings, or whole paths where these would be the same."""
+    names = [Path(path.name.removesuffix(".gz")).stem for path in paths]
+    return names if len(set(names)) == len(names) else [str(path) for path in paths]

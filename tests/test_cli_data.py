@@ -1,0 +1,96 @@
+import json
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from handfast import cli
+from handfast.data.datasets import DATASETS
+from handfast.data.datasets.coco import write_coco
+from handfast.structures import Frame, HandLabel, HandSample
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A COCO data set of five depth images."""
+    depth = np.tile(np.arange(400, 560, dtype=np.uint16), (120, 1))
+    rng = np.random.default_rng(0)
+    hands = [HandLabel("left", rng.uniform(20, 100, (21, 2)).astype(np.float32)) for _ in range(5)]
+    write_coco(tmp_path / "mine", [HandSample(Frame(0, 0.0, depth=depth), (hand,)) for hand in hands])
+    return tmp_path / "mine"
+
+
+def run(capfd, monkeypatch, *arguments: object) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of the command, run in this process."""
+    monkeypatch.setattr(sys, "argv", ["handfast", "data", *map(str, arguments)])
+    monkeypatch.setenv("COLUMNS", "200")
+    code = 0
+    try:
+        cli.main()
+    except SystemExit as done:
+        code = done.code or 0
+    return code, *capfd.readouterr()
+
+
+def image(folder, number):
+    return folder / "images" / "default" / f"{number:06d}.png"
+
+
+def test_list_names_every_data_set_and_its_licence(capfd, monkeypatch):
+    code, stdout, stderr = run(capfd, monkeypatch, "list")
+    assert (code, stderr) == (0, "")
+    for name, dataset in DATASETS.items():
+        assert name in stdout and dataset.licence.split()[0] in stdout
+    listed = json.loads(run(capfd, monkeypatch, "list", "--json")[1])
+    assert listed["interhand"]["splits"]["test"] == 849160
+    assert set(listed) == set(DATASETS)
+
+
+def test_a_complete_folder(folder, tmp_path, capfd, monkeypatch):
+    code, stdout, stderr = run(capfd, monkeypatch, "check", "coco", folder, "--out", tmp_path / "sheet.png")
+    assert (code, stderr) == (0, "")
+    assert "5 of 5" in stdout and stdout.endswith("COCO key-points: complete\n")
+    sheet = cv2.imread(str(tmp_path / "sheet.png"))
+    assert sheet.shape[1] > 4 * sheet.shape[0] / 2
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_an_incomplete_folder_says_what_is_wrong_with_which_sample(folder, capfd, monkeypatch):
+    image(folder, 1).unlink()
+    image(folder, 3).write_bytes(b"no image")
+    code, stdout, _ = run(capfd, monkeypatch, "check", "coco", folder)
+    assert code == 1
+    assert "3 of 5" in stdout and stdout.endswith("incomplete\n")
+    assert "all: 000003.png: " in stdout and "not a readable picture" in stdout
+    code, stdout, _ = run(capfd, monkeypatch, "check", "coco", folder, "--json")
+    facts = json.loads(stdout.splitlines()[-1])
+    assert (code, facts["complete"], facts["usable"]) == (1, False, True)
+    (split,) = facts["splits"]
+    assert (split["split"], split["samples"], split["expected"], split["read"]) == ("all", 5, None, 5)
+    assert [entry["sample"] for entry in split["unreadable"]] == ["000001.png", "000003.png"]
+
+
+def test_fewer_samples_than_the_original_are_incomplete(folder, capfd, monkeypatch):
+    whole = DATASETS["coco"]
+    counted = type(whole)(whole.title, whole.homepage, whole.licence, {"all": 1000}, whole.open)
+    monkeypatch.setitem(DATASETS, "coco", counted)
+    code, stdout, _ = run(capfd, monkeypatch, "check", "coco", folder)
+    assert code == 1 and "1,000" in stdout and "5 of 5" in stdout
+
+
+def test_an_unusable_folder(folder, tmp_path, capfd, monkeypatch):
+    (folder / "annotations" / "person_keypoints_default.json").write_text("{")
+    code, stdout, _ = run(capfd, monkeypatch, "check", "coco", folder, "--out", tmp_path / "sheet.png")
+    assert code == 2
+    assert "person_keypoints_default.json: expected JSON" in stdout and stdout.endswith("cannot be used\n")
+    assert not (tmp_path / "sheet.png").exists()
+
+
+def test_wrong_names_and_places_are_refused(folder, tmp_path, capfd, monkeypatch):
+    code, _, stderr = run(capfd, monkeypatch, "check", "kitti", folder)
+    assert code == 2 and all(name in stderr for name in DATASETS) and "'kitti'" in stderr
+    code, _, stderr = run(capfd, monkeypatch, "check", "coco", tmp_path / "nowhere")
+    assert code == 2 and "nowhere: no such folder" in stderr
+    code, _, stderr = run(capfd, monkeypatch, "check", "coco", folder, "--out", tmp_path / "no" / "sheet.png")
+    assert code == 2 and "choose another --out" in stderr
