@@ -92,5 +92,21 @@ def test_wrong_names_and_places_are_refused(folder, tmp_path, capfd, monkeypatch
     assert code == 2 and all(name in stderr for name in DATASETS) and "'kitti'" in stderr
     code, _, stderr = run(capfd, monkeypatch, "check", "coco", tmp_path / "nowhere")
     assert code == 2 and "nowhere: no such folder" in stderr
-    code, _, stderr = run(capfd, monkeypatch, "check", "coco", folder, "--out", tmp_path / "no" / "sheet.png")
-    assert code == 2 and "choose another --out" in stderr
+
+
+@pytest.mark.parametrize("out", ["", ".", "sheet.jpg", "sheet", "mine"])
+def test_a_sheet_of_another_kind_is_refused_before_anything_is_read(folder, capfd, monkeypatch, out):
+    monkeypatch.chdir(folder.parent)
+    code, stdout, stderr = run(capfd, monkeypatch, "check", "coco", "nowhere", "--out", out)
+    assert (code, stdout) == (2, "")
+    assert "expected a file name that ends in .png" in stderr and stderr.count("\n") == 1
+    assert list(folder.parent.iterdir()) == [folder]
+
+
+def test_a_sheet_that_cannot_be_written_leaves_nothing(folder, tmp_path, capfd, monkeypatch):
+    (tmp_path / "folder.png").mkdir()
+    for out in (tmp_path / "folder.png", tmp_path / "mine" / "annotations" / f"{'x' * 250}.png"):
+        before = sorted(tmp_path.rglob("*"))
+        code, _, stderr = run(capfd, monkeypatch, "check", "coco", folder, "--out", out)
+        assert code == 2 and "cannot be written" in stderr and stderr.count("\n") == 1
+        assert sorted(tmp_path.rglob("*")) == before

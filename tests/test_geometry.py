@@ -61,6 +61,14 @@ def test_a_camera_refuses_what_is_not_positive(field, value):
         Camera(**good | {field: value})
 
 
+@pytest.mark.parametrize("field", ["fx", "fy", "cx", "cy"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_camera_refuses_what_is_not_finite(field, value):
+    good = {"fx": 100, "fy": 100, "cx": 0, "cy": 0, "width": 64, "height": 48}
+    with pytest.raises(HandfastError, match="positive focal lengths and size, and a finite centre"):
+        Camera(**good | {field: value})
+
+
 @given(CAMERAS, CROPS, POINTS_M)
 def test_the_warped_camera_sees_the_warped_points(camera, A, points_m):
     warped = camera.warped(A, 128, 96)

@@ -14,7 +14,7 @@ PACKAGE = Path(handfast.__file__).parent
 # A module imports from its own layer and from those before it. An entry names a module or a package; the
 # longest one that fits counts.
 LAYERS = (
-    "errors", "skeleton", "geometry", "structures",
+    "errors", "files", "skeleton", "geometry", "structures",
     "hand_model",
     "sensors", "data",
     "codecs", "models", "losses",
@@ -22,11 +22,11 @@ LAYERS = (
     "export",
     "runtime", "tracking",
     "evaluation.real_ir",  # measures the finished tracker
-    "__init__", "cli_data", "cli",
+    "__init__", "cli_data", "cli_synth", "cli",
 )  # fmt: skip
 TRAINING_LIBRARIES = {"torch", "lightning_fabric", "onnx"}
 TRAINING_LAYERS = {"models", "losses", "training", "export"}
-DEVICE_LAYERS = {"sensors", "codecs", "runtime", "tracking", "__init__", "cli_data", "cli"}
+DEVICE_LAYERS = {"sensors", "codecs", "runtime", "tracking", "__init__", "cli_data", "cli_synth", "cli"}
 
 
 def parsed_modules():
@@ -106,6 +106,13 @@ def test_torch_stays_where_training_is():
         and module not in ("hand_model.torch_model", "evaluation.cost")
     }
     assert not strays
+
+
+def test_readers_leave_the_terminal_to_the_command_line():
+    readers = {module: tree for module, tree in MODULES.items() if module.startswith("data.datasets")}
+    assert "data.datasets.check" in readers
+    for module, tree in readers.items():
+        assert not {name.split(".")[0] for name in imported(ast.walk(tree))} & {"rich", "typer"}, module
 
 
 def test_what_runs_on_a_device_reaches_no_training_library():

@@ -87,9 +87,17 @@ def test_visibility_of_absent_hands_does_not_count():
     present = torch.tensor([[True, False]])
     visible = torch.tensor([[[True, False], [True, True]]])
     logits = torch.tensor([[[0.0, 0.0, 0.0], [0.0, 9.0, -9.0]]])
-    assert visibility_loss(logits, present, visible).item() == pytest.approx(2 * math.log(2))
+    assert visibility_loss(logits, present, visible, present).item() == pytest.approx(2 * math.log(2))
     sure = torch.tensor([[[20.0, 20.0, -20.0], [-20.0, 9.0, -9.0]]])
-    assert visibility_loss(sure, present, visible).item() == pytest.approx(0, abs=1e-6)
+    assert visibility_loss(sure, present, visible, present).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_without_labels_of_visibility_presence_alone_counts():
+    present = torch.tensor([[True, False]])
+    visible = torch.tensor([[[True, False], [True, True]]])
+    logits = torch.tensor([[[0.0, 9.0, -9.0], [0.0, 9.0, -9.0]]])
+    unlabelled = torch.zeros_like(present)
+    assert visibility_loss(logits, present, visible, unlabelled).item() == pytest.approx(math.log(2))
 
 
 def test_orientation_classes_are_a_ring():

@@ -18,7 +18,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from handfast import cli_data
+from handfast import cli_data, cli_synth
 from handfast.errors import HandfastError
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ app = typer.Typer(
     epilog="[bold]Examples[/]\n\nhandfast demo\n\nhandfast track clip.mp4 --out results\n\nhandfast info",
 )
 app.add_typer(cli_data.app, name="data")
+app.command(epilog=cli_synth.SYNTH_EXAMPLES)(cli_synth.synth)
+app.command(epilog=cli_synth.VIEW_EXAMPLES)(cli_synth.view)
 
 Model = Annotated[str, typer.Option(help="Packaged model, or a model file.", metavar="NAME|FILE")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line of stdout.")]

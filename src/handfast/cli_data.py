@@ -1,16 +1,18 @@
 """The ``handfast data`` commands."""
 
 import json
-import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import track
 from rich.table import Table
 
 from handfast.errors import HandfastError
+from handfast.files import check_ending, write_whole
 
 if TYPE_CHECKING:
     from handfast.data.datasets.check import Report
@@ -67,7 +69,9 @@ def check(
 
     if name not in DATASETS:
         raise HandfastError(f"{name!r}: unknown data set; expected one of {', '.join(DATASETS)}")
-    report = check_folder(DATASETS[name], path)
+    if out is not None:
+        check_ending(out, ".png")
+    report = check_folder(DATASETS[name], path, watch=_with_bar)
     if out is not None and report.kept:
         _write_sheet(report, out)
     if as_json:
@@ -75,6 +79,12 @@ def check(
     else:
         _print_report(DATASETS[name].title, report)
     raise typer.Exit(0 if report.complete else 1 if report.usable else 2)
+
+
+def _with_bar(split: str, indices: Sequence[int]) -> Iterable[int]:
+    """The indices, with a bar on stderr, if that is a terminal, of how many have been taken."""
+    console = Console(stderr=True)
+    return track(indices, description=split, console=console, transient=True, disable=not console.is_terminal)
 
 
 def _facts(name: str, path: Path, report: "Report") -> dict:
@@ -130,19 +140,11 @@ def _table(*columns: str) -> Table:
 
 def _write_sheet(report: "Report", path: Path) -> None:
     """The samples kept, with their labels, in rows; whole or not at all."""
-    import cv2
-
-    from handfast.tracking.drawing import contact_sheet, draw_caption, draw_labels
+    from handfast.tracking.drawing import contact_sheet, draw_caption, draw_labels, png_bytes
 
     pictures = []
     for split, key, sample in report.kept:
         picture = draw_labels(sample, *SHEET_PICTURE_PX)
         draw_caption(picture, f"{split}   {key[-40:]}")
         pictures.append(picture)
-    sheet = contact_sheet(pictures, SHEET_COLUMNS)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_bytes(cv2.imencode(".png", sheet)[1].tobytes())
-        os.replace(part, path)
-    except OSError as error:
-        raise HandfastError(f"{path}: cannot be written ({error.strerror}); choose another --out") from error
+    write_whole(path, png_bytes(contact_sheet(pictures, SHEET_COLUMNS)))

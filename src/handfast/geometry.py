@@ -4,6 +4,7 @@ Conventions: metres; right-handed camera axes, x right, y down, z forward; pixel
 coordinates, so that an image of width W covers -0.5 .. W - 0.5; ``T_a_b`` takes points in b to a.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,8 +24,11 @@ class Camera:
     height: int
 
     def __post_init__(self) -> None:
-        if not (self.fx > 0 and self.fy > 0 and self.width > 0 and self.height > 0):
-            raise HandfastError(f"a camera needs positive focal lengths and size, got {self}")
+        is_finite = all(map(math.isfinite, (self.fx, self.fy, self.cx, self.cy)))
+        if not (is_finite and self.fx > 0 and self.fy > 0 and self.width > 0 and self.height > 0):
+            raise HandfastError(
+                f"a camera needs positive focal lengths and size, and a finite centre, got {self}"
+            )
 
     @property
     def K(self) -> np.ndarray:

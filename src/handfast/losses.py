@@ -34,7 +34,7 @@ class Targets(NamedTuple):
     keypoints_px: (b, 2, K, 2) float32 input pixels. weight: (b, 2, K) float32, 0 where a key-point has no
     label in the image. auxiliary_*: the same for the auxiliary key-points, A = 0 without them. visible:
     (b, 2, K) and present: (b, 2) bool. orientation, key_pose: (b, 2) int64. segmentation: (b, 120, 160)
-    int64.
+    int64. rendered: (b,) bool, false for photos, which only have key-points and presence.
     """
 
     keypoints_px: Tensor
@@ -46,6 +46,7 @@ class Targets(NamedTuple):
     orientation: Tensor
     key_pose: Tensor
     segmentation: Tensor
+    rendered: Tensor
 
 
 def heatmap_cross_entropy(
@@ -75,16 +76,16 @@ def _gaussian(centre_px: Tensor, size: int, sigma_px: float) -> Tensor:
     return torch.softmax(-0.5 * (distance / sigma_px) ** 2, dim=1)
 
 
-def visibility_loss(visibility: Tensor, present: Tensor, visible: Tensor) -> Tensor:
-    """Binary cross entropy of a hand's presence, plus that of its key-points' visibility where it is present.
+def visibility_loss(visibility: Tensor, present: Tensor, visible: Tensor, labelled: Tensor) -> Tensor:
+    """Binary cross entropy of a hand's presence, plus that of its key-points' visibility if labelled.
 
-    visibility: (b, 2, 1 + K) logits. present: (b, 2) bool. visible: (b, 2, K) bool.
+    visibility: (b, 2, 1 + K) logits. present, labelled: (b, 2) bool. visible: (b, 2, K) bool.
     """
     presence = F.binary_cross_entropy_with_logits(visibility[..., 0].float(), present.float())
-    of_present = F.binary_cross_entropy_with_logits(
-        visibility[..., 1:][present].float(), visible[present].float(), reduction="sum"
+    of_labelled = F.binary_cross_entropy_with_logits(
+        visibility[..., 1:][labelled].float(), visible[labelled].float(), reduction="sum"
     )
-    return presence + of_present / max(int(present.sum()) * visible.shape[-1], 1)
+    return presence + of_labelled / max(int(labelled.sum()) * visible.shape[-1], 1)
 
 
 def circular_cross_entropy(logits: Tensor, label: Tensor, neighbour_mass: float = 0.15) -> Tensor:
@@ -105,7 +106,8 @@ def class_cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
 def segmentation_cross_entropy(logits: Tensor, segmentation: Tensor) -> Tensor:
     """logits: (b, 3, H, W). segmentation: (b, s H, s W) int64, read at the middle of each s x s block."""
     stride = segmentation.shape[-1] // logits.shape[-1]
-    return F.cross_entropy(logits.float(), segmentation[:, stride // 2 :: stride, stride // 2 :: stride])
+    label = segmentation[:, stride // 2 :: stride, stride // 2 :: stride]
+    return _mean(F.cross_entropy(logits.float(), label, reduction="none"))
 
 
 def _mean(values: Tensor) -> Tensor:
@@ -117,7 +119,7 @@ def multitask_losses(
     prediction: Prediction, auxiliary: AuxiliaryPrediction, targets: Targets, sigma_px: float
 ) -> dict[str, Tensor]:
     """Each loss of equation 1 by its name in ``LossWeights``, unweighted."""
-    present = targets.present
+    labelled = targets.present & targets.rendered[:, None]
 
     def of_maps(heatmaps: Tensor, stride: int) -> Tensor:
         return heatmap_cross_entropy(heatmaps, targets.keypoints_px, targets.weight, stride, sigma_px)
@@ -125,10 +127,12 @@ def multitask_losses(
     losses = {
         "keypoints": of_maps(prediction.heatmaps, 2),
         "deep_supervision": of_maps(auxiliary.deep_eighth, 8) + of_maps(auxiliary.deep_quarter, 4),
-        "visibility": visibility_loss(prediction.visibility, present, targets.visible),
-        "orientation": circular_cross_entropy(auxiliary.orientation[present], targets.orientation[present]),
-        "key_pose": class_cross_entropy(auxiliary.key_pose[present], targets.key_pose[present]),
-        "segmentation": segmentation_cross_entropy(auxiliary.segmentation, targets.segmentation),
+        "visibility": visibility_loss(prediction.visibility, targets.present, targets.visible, labelled),
+        "orientation": circular_cross_entropy(auxiliary.orientation[labelled], targets.orientation[labelled]),
+        "key_pose": class_cross_entropy(auxiliary.key_pose[labelled], targets.key_pose[labelled]),
+        "segmentation": segmentation_cross_entropy(
+            auxiliary.segmentation[targets.rendered], targets.segmentation[targets.rendered]
+        ),
     }
     if auxiliary.auxiliary is not None:
         losses["auxiliary_keypoints"] = heatmap_cross_entropy(

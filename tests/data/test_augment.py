@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from handfast.data.augment import _stereo_shadow, augment, degrade_amplitude, degrade_depth
+from handfast.data.augment import _shadow, augment, degrade_amplitude, degrade_depth, stereo_shadow
 
 IDENTITY = np.array([[1.0, 0, 0], [0, 1, 0]])
 
@@ -19,15 +19,15 @@ def test_shadow_has_the_width_of_the_difference_in_disparity():
     depth_m[1, 60:100] = 0.5
     # focal x baseline of 10 px m: disparity 20 px on the block, 10 px on the wall, so 10 px are hidden,
     # to within the pixel that the comparison leaves open.
-    right = np.flatnonzero(_stereo_shadow(depth_m, 10.0, 1)[1])
+    right = np.flatnonzero(stereo_shadow(depth_m, 10.0, 1)[1])
     assert right[0] == 100 and 107 <= right[-1] <= 110 and len(right) == right[-1] - 99
-    left = np.flatnonzero(_stereo_shadow(depth_m, 10.0, -1)[1])
+    left = np.flatnonzero(stereo_shadow(depth_m, 10.0, -1)[1])
     assert left[-1] == 59 and 49 <= left[0] <= 52
-    assert not _stereo_shadow(depth_m, 10.0, 1)[[0, 2]].any()
+    assert not stereo_shadow(depth_m, 10.0, 1)[[0, 2]].any()
 
 
 def test_flat_wall_casts_no_shadow():
-    assert not _stereo_shadow(np.full((20, 30), 0.8, np.float32), 30.0, 1).any()
+    assert not stereo_shadow(np.full((20, 30), 0.8, np.float32), 30.0, 1).any()
 
 
 def test_same_generator_same_bytes_and_inputs_untouched():
@@ -67,3 +67,15 @@ def test_images_move_with_the_affine():
         columns = image[40:80].mean(0)
         centres.append(np.average(np.arange(160), weights=columns > columns.max() * 0.85))
     assert abs(centres[1] - centres[0] - 30) < 3
+
+
+def test_shadows_fall_to_any_side_of_a_turned_view():
+    depth_m = np.full((120, 160), 1.0, np.float32)
+    depth_m[50:70, 70:90] = 0.4
+    beside = {"left": (60, 65), "right": (60, 94), "above": (45, 80), "below": (74, 80)}
+    seen = set()
+    for seed in range(40):
+        hidden = _shadow(np.random.default_rng(seed), depth_m)
+        assert hidden.shape == depth_m.shape and not hidden[52:68, 72:88].any()
+        seen |= {side for side, place in beside.items() if hidden[place]}
+    assert seen == set(beside)

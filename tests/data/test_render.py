@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handfast.data.render import rasterise, shade, vertex_normals, visible
+from handfast.data.render import interpolate, rasterise, shade, vertex_normals, visible
 from handfast.geometry import Camera
 
 CAMERA = Camera(fx=300.0, fy=290.0, cx=161.3, cy=117.8, width=320, height=240)
@@ -285,6 +285,19 @@ def test_nothing_to_draw(vertices):
     assert (raster.face == -1).all()
     shading = shade(raster, vertices, faces, CAMERA, np.ones(len(faces)), np.ones(len(faces)))
     assert not shading.cos_incidence.any() and not shading.albedo.any() and not shading.label.any()
+
+
+def test_what_vertices_carry_is_spread_in_perspective():
+    """Carried positions come out where the pixels' rays meet the surface; nothing elsewhere."""
+    vertices, faces = plane_quad(np.array([0.05, 0.02, 0.6]), (0.5, 0.3, -1.0), 0.15)
+    raster = rasterise(vertices, faces, CAMERA)
+    carried = interpolate(raster, vertices, faces, CAMERA, np.c_[vertices, np.full(len(vertices), 7.0)])
+    assert carried.shape == (CAMERA.height, CAMERA.width, 4) and carried.dtype == np.float32
+    drawn = raster.face >= 0
+    assert drawn.sum() > 5000 and not carried[~drawn].any()
+    expected = rays(CAMERA) * raster.depth_m[..., None]
+    np.testing.assert_allclose(carried[drawn][:, :3], expected[drawn], atol=2e-5)
+    np.testing.assert_allclose(carried[drawn][:, 3], 7.0, rtol=1e-6)
 
 
 @settings(max_examples=40, deadline=None)

@@ -52,6 +52,73 @@ def test_scales_of_a_resize_are_no_parameters():
     assert cost.parameters == 1 and cost.macs == 64
 
 
+def test_a_transposed_factor():
+    """x is (depth, rows): three outputs for each of four rows, each a sum of five."""
+    gemm = helper.make_node("Gemm", ["x", "w"], ["y"], transA=1)
+    cost = measure_cost(model_of([gemm], {"w": (5, 3)}, [5, 4]))
+    assert cost.macs == 4 * 3 * 5
+
+
+def stored(name, array):
+    return numpy_helper.from_array(np.asarray(array), name)
+
+
+def test_weights_may_come_from_constant_nodes():
+    nodes = [
+        helper.make_node("Constant", [], ["w"], value=stored("w", np.zeros((6, 4, 3, 3), np.float32))),
+        helper.make_node("Conv", ["x", "w"], ["h"]),
+        helper.make_node("Constant", [], ["b"], value=stored("b", np.zeros((6, 1, 1), np.float32))),
+        helper.make_node("Add", ["h", "b"], ["y"]),
+    ]
+    cost = measure_cost(model_of(nodes, {}, [1, 4, 5, 5]))
+    assert cost.parameters == 6 * 4 * 9 + 6 and cost.weight_bytes == 4 * cost.parameters
+    assert cost.macs == 6 * 3 * 3 * 4 * 9
+
+
+def test_only_what_is_learned_is_a_parameter():
+    """Limits, sizes, factors of a formula and running statistics are not."""
+    nodes = [
+        helper.make_node("Slice", ["x", "zeros", "ends"], ["s"]),
+        helper.make_node("Pad", ["s", "pads", "nothing"], ["p"]),
+        helper.make_node("Clip", ["p", "nothing", "six"], ["c"]),
+        helper.make_node("Mul", ["c", "half"], ["m"]),
+        helper.make_node("BatchNormalization", ["m", "scale", "shift", "mean", "variance"], ["n"]),
+        helper.make_node("PRelu", ["n", "slope"], ["r"]),
+        helper.make_node("ReduceMean", ["r"], ["a"], axes=[2, 3]),
+        helper.make_node("Expand", ["a", "size"], ["e"]),
+        helper.make_node("Add", ["size", "size"], ["unused"]),
+        helper.make_node("Mul", ["e", "gain"], ["y"]),
+    ]
+    weights = dict.fromkeys(("scale", "shift", "mean", "variance"), (4,)) | {"slope": (4, 1, 1)}
+    weights |= {"gain": (4, 1, 1), "nothing": (), "six": (), "half": ()}
+    model = model_of(nodes, weights, [1, 4, 8, 8])
+    sizes = {"zeros": [0, 0, 0, 0], "ends": [1, 4, 6, 6], "pads": [0] * 8, "size": [1, 4, 2, 2]}
+    model.graph.initializer.extend(stored(name, np.int64(size)) for name, size in sizes.items())
+    cost = measure_cost(model)
+    learned = [(layer.operator, layer.parameters) for layer in cost.layers if layer.parameters]
+    assert learned == [("BatchNormalization", 8), ("PRelu", 4), ("Mul", 4)]
+    assert cost.macs == 0
+
+
+@pytest.mark.parametrize("operator", ["Einsum", "MatMulInteger", "DequantizeLinear", "LSTM"])
+def test_operators_whose_cost_is_not_known_are_refused(operator):
+    attributes = {"equation": "ij,jk->ik"} if operator == "Einsum" else {}
+    node = helper.make_node(operator, ["x", "w"], ["y"], **attributes)
+    with pytest.raises(HandfastError, match=f"the cost of {operator} is not known"):
+        measure_cost(model_of([node], {"w": (3, 2)}, [4, 3]))
+
+
+def test_branches_are_refused():
+    branch = model_of([helper.make_node("MatMul", ["x", "w"], ["y"])], {"w": (3, 2)}, [4, 3]).graph
+    branch.ClearField("input")
+    nodes = [
+        helper.make_node("Constant", [], ["yes"], value=stored("yes", np.array(True))),
+        helper.make_node("If", ["yes"], ["y"], then_branch=branch, else_branch=branch),
+    ]
+    with pytest.raises(HandfastError, match="the cost of If is not known"):
+        measure_cost(model_of(nodes, {}, [4, 3]))
+
+
 def test_unknown_sizes_are_refused_and_not_counted_as_nothing():
     nodes = [
         helper.make_node("NonZero", ["x"], ["indices"]),  # as many columns as there are values

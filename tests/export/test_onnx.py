@@ -80,8 +80,8 @@ def test_the_graph_holds_plain_operators_only(exported):
     _, _, path, _ = exported
     operators = {node.op_type for node in onnx.load(path).graph.node}
     assert operators <= {
-        "Add", "Concat", "Constant", "Conv", "Gemm", "MaxPool", "ReduceMax", "Relu", "Reshape", "Resize",
-        "Transpose",
+        "Add", "Concat", "Constant", "Conv", "Flatten", "Gemm", "MaxPool", "ReduceMax", "Relu", "Reshape",
+        "Resize", "Transpose",
     }  # fmt: skip
 
 

@@ -48,9 +48,24 @@ def test_each_map_looks_at_the_whole_image(net):
     assert torch.all(difference[..., 40:, 60:].amax((-2, -1)) > 0)
 
 
+def test_what_presence_is_told_from_answers_to_the_image(net):
+    """However large the features are, no unit of the summary is silent for all images."""
+    images = torch.rand(32, 1, 120, 160)
+    features = net.train().features(images)
+    with torch.no_grad():
+        net.summary[0].weight.mul_(100)
+        summary = net.features(images).summary
+    assert features.summary.gt(0).any(dim=0).all() and summary.gt(0).any(dim=0).all()
+
+
+def heads_of(net, auxiliary_keypoints):
+    channels = net.summary[0].in_channels, net.summary[0].out_channels
+    return ToFNetHeads(net.keypoints_per_hand, *channels, auxiliary_keypoints)
+
+
 @pytest.mark.parametrize("auxiliary_keypoints", [0, 17])
 def test_every_parameter_has_a_gradient(net, auxiliary_keypoints):
-    heads = ToFNetHeads(net.keypoints_per_hand, net.visibility.in_features, auxiliary_keypoints)
+    heads = heads_of(net, auxiliary_keypoints)
     image = torch.rand(2, 1, 120, 160)
     features = net.features(image)
     outputs = [out for out in (*net.predict(features), *heads(image, features)) if out is not None]
@@ -66,7 +81,7 @@ def test_every_parameter_has_a_gradient(net, auxiliary_keypoints):
 
 def test_heads_are_per_hand_and_at_their_resolution(net):
     keypoints = net.keypoints_per_hand
-    heads = ToFNetHeads(keypoints, net.visibility.in_features, auxiliary_keypoints=17)
+    heads = heads_of(net, auxiliary_keypoints=17)
     image = torch.rand(2, 1, 120, 160)
     auxiliary = heads(image, net.features(image))
     assert auxiliary.deep_eighth.shape == (2, 2, keypoints, 15, 20)

@@ -60,6 +60,18 @@ def test_packaged_models_load_and_run(name):
     assert heatmaps.shape[:3] == (2, 2, keypoints) and visibility.shape == (2, 2, 1 + keypoints)
 
 
+@pytest.mark.parametrize("name", PACKAGED)
+def test_both_ways_do_not_care_about_left_and_right(name):
+    """The mirror image gives the mirrored answer, exactly; and a batch gives what single images give."""
+    model = load_model(name)
+    images = np.random.default_rng(0).integers(0, 256, (2, 120, 160), dtype=np.uint8)
+    heatmaps, visibility = model.run_both_ways(images)
+    mirrored = model.run_both_ways(images[..., ::-1])
+    np.testing.assert_allclose(mirrored[0][:, ::-1, :, :, ::-1], heatmaps, atol=1e-4)
+    np.testing.assert_allclose(mirrored[1][:, ::-1], visibility, atol=1e-4)
+    np.testing.assert_allclose(model.run_both_ways(images[1:])[0][0], heatmaps[1], atol=1e-4)
+
+
 def test_unknown_names_are_answered_with_the_known_ones():
     with pytest.raises(HandfastError, match="tofnet-hand21, tofnet-tof8"):
         load_model("mediapipe")

@@ -107,6 +107,17 @@ def test_labels_fill_the_picture_whatever_their_size_and_place(offset):
     assert nothing.max() < 100
 
 
+def test_a_single_labelled_joint_is_shown_in_its_surroundings():
+    """A quarter of the frame's width: half the picture is brighter, 32 of 64 columns about the joint."""
+    amplitude = np.zeros((192, 256), np.uint8)
+    amplitude[:, 112:144] = 255
+    points = np.zeros((21, 2), np.float32)
+    points[0] = 127.5, 96
+    label = HandLabel("right", points, labelled=np.arange(21) == 0)
+    drawn = draw_labels(HandSample(Frame(0, 0.0, amplitude=amplitude), (label,)), 320, 240)
+    assert (drawn[-1] > 200).all(axis=-1).sum() == pytest.approx(160, abs=2)
+
+
 def test_every_skeleton_is_drawn_as_a_label():
     for skeleton in SKELETONS.values():
         points = skeleton.select(hand().keypoints_px).astype(np.float32)

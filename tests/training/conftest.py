@@ -12,7 +12,7 @@ class RandomData:
     name = "noise"
 
     def __init__(self):
-        self.validation = (self.batch(1000, 4),)
+        self.validation = {"noise": (self.batch(1000, 4),)}
 
     def batch(self, step, batch_size):
         rng = np.random.default_rng(step)
@@ -28,6 +28,7 @@ class RandomData:
             "orientation": rng.integers(0, 8, (b, 2)),
             "key_pose": rng.integers(0, 9, (b, 2)),
             "segmentation": rng.integers(0, 3, (b, 120, 160), dtype=np.uint8),
+            "rendered": rng.random(b) < 0.8,
         }
 
 

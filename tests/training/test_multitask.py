@@ -4,14 +4,16 @@ import numpy as np
 import pytest
 import torch
 
+from handfast.losses import multitask_losses
 from handfast.models.tofnet import Prediction
 from handfast.skeleton import HAND21, TOF8
-from handfast.training.multitask import MultiTaskToFNet
+from handfast.training.multitask import HIDDEN_WEIGHT, MultiTaskToFNet
 from handfast.training.validation import validate
 
 
 def test_targets_are_the_skeletons_points(recipe, data):
     batch = data.batch(0, 4)
+    batch["present"][:] = [True, True]
     image, targets = MultiTaskToFNet(recipe).tensors(batch)
     assert image.shape == (4, 1, 120, 160) and image.dtype == torch.float32
     assert image.max() == batch["image"].max() / 255
@@ -21,7 +23,8 @@ def test_targets_are_the_skeletons_points(recipe, data):
         targets.keypoints_px[:, :, tof8_index_tip].numpy(), batch["keypoints_px"][:, :, index_tip]
     )
     labelled = batch["in_image"][:, :, index_tip] & batch["present"]
-    np.testing.assert_array_equal(targets.weight[:, :, tof8_index_tip].numpy(), 2.0 * labelled)
+    seen = np.where(batch["visible"][:, :, index_tip], 1, HIDDEN_WEIGHT)
+    np.testing.assert_allclose(targets.weight[:, :, tof8_index_tip].numpy(), 2.0 * labelled * seen)
     assert targets.auxiliary_keypoints_px.shape == (4, 2, 17, 2)
     assert targets.weight.dtype == targets.auxiliary_weight.dtype == torch.float32
 
@@ -30,11 +33,44 @@ def test_a_mixed_keypoint_needs_all_its_joints_in_the_image(recipe, data):
     batch = data.batch(0, 4)
     batch["present"][:] = True
     batch["in_image"][:] = True
+    batch["visible"][:] = True
     batch["in_image"][:, :, HAND21.keypoints.index("middle_mcp")] = False
     _, targets = MultiTaskToFNet(recipe).tensors(batch)
     weight = dict(zip(TOF8.keypoints, targets.weight[0, 0].tolist(), strict=True))
     assert weight["hand_centre"] == weight["middle_mcp"] == 0
     assert weight["wrist_centre"] == 1 and weight["thumb_tip"] == 2
+
+
+def test_a_hand_that_is_alone_teaches_both_slots(recipe, data):
+    batch = data.batch(0, 3)
+    batch["present"] = np.array([[True, False], [False, True], [True, True]])
+    batch["in_image"][:] = True
+    _, targets = MultiTaskToFNet(recipe).tensors(batch)
+    left, right = targets.keypoints_px.unbind(dim=1)
+    own = TOF8.select(batch["keypoints_px"])
+    for hand in (left, right):
+        np.testing.assert_array_equal(hand[0].numpy(), own[0, 0])
+        np.testing.assert_array_equal(hand[1].numpy(), own[1, 1])
+    np.testing.assert_array_equal(targets.keypoints_px[2].numpy(), own[2])
+    assert (targets.weight > 0).all()
+    np.testing.assert_array_equal(targets.present.numpy(), batch["present"])
+
+
+def test_photos_only_teach_keypoints_and_presence(recipe, data):
+    """Whatever else a photo's batch says does not change the losses."""
+    batch = data.batch(0, 4)
+    batch["rendered"][:] = [True, False, True, False]
+    task = MultiTaskToFNet(recipe).eval()
+
+    def losses():
+        image, targets = task.tensors(batch)
+        return multitask_losses(*task(image), targets, recipe.sigma_px)
+
+    before = losses()
+    for name in ("orientation", "key_pose", "segmentation"):
+        batch[name][[1, 3]] = (batch[name][[1, 3]] + 1) % 3
+    after = losses()
+    assert all(torch.equal(before[name], after[name]) for name in before)
 
 
 class Oracle(torch.nn.Module):

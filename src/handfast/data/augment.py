@@ -6,14 +6,16 @@ on skin; nothing beyond a range; vignetting, gain, gamma, blur, few grey levels;
 ragged edges and holes.
 """
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 from numba import njit
 
 from handfast.sensors.images import normalise_exposure, proximity_image
 
-DEPTH_ONLY_SHARE = 0.35
-CLEAN_SHARE = 0.25  # amplitude as the time-of-flight sensor gave it
+DEPTH_ONLY_SHARE = 0.3
+CLEAN_SHARE = 0.2  # amplitude as the time-of-flight sensor gave it
 
 
 def augment(
@@ -38,7 +40,7 @@ def augment(
 def degrade_depth(rng: np.random.Generator, depth_m: np.ndarray) -> np.ndarray:
     """A depth image (H, W) m as a cheap sensor would give it."""
     if rng.random() < 0.4:
-        depth_m = _ragged(rng, depth_m, rng.uniform(0.2, 0.8))
+        depth_m = ragged(rng, depth_m, rng.uniform(0.2, 0.8))
     if rng.random() < 0.6:
         depth_m = np.where(_shadow(rng, depth_m), np.float32(0), depth_m)
     if rng.random() < 0.6:
@@ -72,12 +74,12 @@ def degrade_amplitude(rng: np.random.Generator, amplitude: np.ndarray, depth_m: 
         image = image ** np.float32(rng.uniform(0.5, 1.7))
     if rng.random() < 0.6:
         image *= _vignette(rng, width, height)
-    if rng.random() < 0.45:
+    if rng.random() < 0.65:
         missing = _shadow(rng, depth_m)
         missing |= _holes(rng, depth_m.shape, rng.choice([0.0, rng.uniform(0, 0.06)]))
         if rng.random() < 0.3:
             missing |= depth_m > _range_limit(rng, depth_m)
-        missing = _ragged(rng, missing.astype(np.float32), rng.uniform(0.1, 1.0)) > 0
+        missing = ragged(rng, missing.astype(np.float32), rng.uniform(0.1, 1.0)) > 0
         image[missing] = 0
     if rng.random() < 0.5:
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 1.3))
@@ -95,12 +97,16 @@ def _shadow(rng: np.random.Generator, depth_m: np.ndarray) -> np.ndarray:
     smooth = cv2.medianBlur(depth_m, 5)
     # Crops are magnified, so focal length x baseline (px m) has a wide range.
     focal_baseline = float(np.exp(rng.uniform(np.log(3), np.log(40)))) * depth_m.shape[1] / 160
-    return _stereo_shadow(smooth, focal_baseline, int(rng.choice([-1, 1])))
+    # The second eye is beside the first, but views are turned: in them it may be on any side.
+    side, quarter_turns = int(rng.choice([-1, 1])), int(rng.integers(2))
+    turned = np.ascontiguousarray(np.rot90(smooth, quarter_turns))
+    return np.rot90(stereo_shadow(turned, focal_baseline, side), -quarter_turns)
 
 
 @njit(cache=True)
-def _stereo_shadow(depth_m, focal_baseline, side):
-    """(H, W) bool: hidden from the second eye. Walks each row towards that eye's side and keeps the farthest
+def stereo_shadow(depth_m, focal_baseline, side):
+    """Depth (H, W) m and px m -> (H, W) bool: hidden from a second eye, whose shadows fall to the right of
+    what is near for side 1, to the left for -1. Walks each row towards that side and keeps the farthest
     displaced column that a surface has taken: what lands before it lies behind a nearer surface."""
     height, width = depth_m.shape
     hidden = np.zeros((height, width), np.bool_)
@@ -127,8 +133,8 @@ def _range_limit(rng: np.random.Generator, depth_m: np.ndarray) -> float:
     return float(near + rng.uniform(0.12, 1.0))
 
 
-def _ragged(rng: np.random.Generator, image: np.ndarray, strength_px: float) -> np.ndarray:
-    """Edges that wander by a pixel or so: pixels fetched from a randomly shifted place."""
+def ragged(rng: np.random.Generator, image: np.ndarray, strength_px: float) -> np.ndarray:
+    """An image (H, W) whose edges wander by a pixel or so: pixels fetched from a randomly shifted place."""
     height, width = image.shape
     small = rng.standard_normal((2, height // 3 + 1, width // 3 + 1), np.float32) * np.float32(strength_px)
     dx, dy = (cv2.resize(s, (width, height), interpolation=cv2.INTER_LINEAR) for s in small)
@@ -167,11 +173,7 @@ def _projected_dots(rng: np.random.Generator, depth_m: np.ndarray) -> np.ndarray
     return 1 + np.float32(rng.uniform(0.1, 1.2)) * (dots - 0.5)
 
 
-_GRIDS: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}
-
-
+@lru_cache(maxsize=8)
 def _grid(width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
-    if (width, height) not in _GRIDS:
-        y, x = np.mgrid[:height, :width].astype(np.float32)
-        _GRIDS[width, height] = x, y
-    return _GRIDS[width, height]
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    return x, y

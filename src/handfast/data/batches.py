@@ -1,56 +1,92 @@
-"""Training batches: shards in memory, moved, mirrored and degraded at random; batch k is a function of k."""
+"""Training batches: shards and photos in memory, moved, mirrored and degraded at random.
 
-from dataclasses import dataclass
+Batch k is a function of k, whatever was asked for before.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from handfast.data.arrays import MIN_INSIDE, inside_image, load_split
 from handfast.data.augment import augment
-from handfast.data.shards import MIN_INSIDE, inside_image, load_shards, read_card
+from handfast.data.cards import finished_card
+from handfast.data.photos import Photos, load_photos, observe_photo
 from handfast.data.synthesis import HEIGHT, WIDTH
-from handfast.geometry import crop_affine
-from handfast.sensors.views import hand_size_px, look_affine
+from handfast.errors import HandfastError
+from handfast.geometry import apply_affine, crop_affine
+from handfast.sensors.views import HAND_SHARE, hand_size_px, look_affine
 from handfast.structures import ORIENTATIONS
+
+Batch = dict[str, np.ndarray]
 
 MAX_TURN_RAD = 0.45
 SCALE_RANGE = (0.8, 1.2)
 MAX_SHIFT_PX = 12.0
-LOOK_SHARE, MIN_LOOK_PX = 0.75, 28.0
-VALIDATION_BATCH, VALIDATION_BATCHES = 64, 16
+MIN_LOOK_PX = 28.0
+# Hands that hide most of themselves teach little: so many of their frames are met.
+READABLE_SHARE, UNREADABLE_KEPT = 0.5, 0.25
+# Of the training batches: close looks, the rest being whole frames, and photos where there are any.
+LOOK_SHARE, PHOTO_SHARE = 0.75, 0.25
+# Of the close looks: those at no hand in particular, as a tracker takes them that follows a ghost.
+ASTRAY_SHARE, ASTRAY_WIDTH_PX = 0.15, (40.0, 200.0)
+PHOTO_SCALE_RANGE = (0.7, 2.5)
+VALIDATION_BATCH, VALIDATION_BATCHES = 64, 10
 
 
 @dataclass(frozen=True, eq=False)
 class BatchSource:
-    """arrays: as from load_shards. name: for the cards of models trained on it. validation: batches kept
-    aside."""
+    """Labelled images by step.
+
+    arrays: as from load_split. photos: mixed in at photo_share. look_share: of close looks, as a tracker
+    takes them. name: for the cards of models trained on it. validation: batches kept aside, by kind.
+    """
 
     arrays: dict[str, np.ndarray]
     seed: int
+    look_share: float = LOOK_SHARE
+    photos: Photos | None = None
+    photo_share: float = 0.0
     name: str = "synthetic"
-    validation: tuple[dict[str, np.ndarray], ...] = ()
+    validation: Mapping[str, tuple[Batch, ...]] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        return len(self.arrays["amplitude"])
+        return len(self.order)
 
-    def batch(self, step: int, batch_size: int) -> dict[str, np.ndarray]:
+    @cached_property
+    def order(self) -> np.ndarray:
+        """The frames that a pass meets, before it is shuffled: all but most of the unreadable ones."""
+        seen = np.where(self.arrays["present"], self.arrays["visible"].mean(axis=-1), 0).max(axis=1)
+        readable = (seen > READABLE_SHARE) | ~self.arrays["present"].any(axis=1)
+        lucky = np.random.default_rng([self.seed, 4]).random(len(seen)) < UNREADABLE_KEPT
+        return np.flatnonzero(readable | lucky)
+
+    def batch(self, step: int, batch_size: int) -> Batch:
         """Batch number ``step``: image (b, 120, 160) uint8, keypoints_px (b, 2, 21, 2) float32, in_image and
         visible (b, 2, 21) bool, present (b, 2) bool, orientation and key_pose (b, 2) int64, segmentation
-        (b, 120, 160) uint8. Every pass over the data has its own order."""
+        (b, 120, 160) uint8, rendered (b,) bool: photos have key-points, in_image and present only. Every
+        pass over the data has its own order."""
         samples = [self._sample(step * batch_size + i) for i in range(batch_size)]
         return {name: np.stack([s[name] for s in samples]) for name in samples[0]}
 
     def _sample(self, position: int) -> dict[str, np.ndarray]:
-        epoch, place = divmod(position, len(self))
-        index = _shuffled(place, len(self), self.seed + epoch)
         rng = np.random.default_rng([self.seed, 3, position])
+        if self.photos is not None and rng.random() < self.photo_share:
+            return self._photo_sample(rng)
+        epoch, place = divmod(position, len(self))
+        index = self.order[_shuffled(place, len(self), self.seed + epoch)]
         a = {name: array[index] for name, array in self.arrays.items()}
         if rng.random() < 0.5:
             a = mirror_sample(a)
-        A = random_view(rng, a["keypoints_px"][a["present"]])
-        points = a["keypoints_px"] @ A[:, :2].T.astype(np.float32) + A[:, 2].astype(np.float32)
-        inside = inside_image(points)
+        A, looked_at = random_view(rng, a["keypoints_px"], a["present"], self.look_share)
+        points = apply_affine(A, a["keypoints_px"]).astype(np.float32)
+        inside = inside_image(points, WIDTH, HEIGHT)
         present = a["present"] & (inside.sum(-1) >= MIN_INSIDE)
+        if looked_at is not None:  # a close look asks about one hand, whatever else is in it
+            present &= np.arange(2) == looked_at
         return {
             "image": augment(rng, a["amplitude"], a["depth_mm"], A),
             "keypoints_px": points,
@@ -60,22 +96,78 @@ class BatchSource:
             "orientation": a["orientation"].astype(np.int64),
             "key_pose": a["key_pose"].astype(np.int64),
             "segmentation": cv2.warpAffine(a["segmentation"], A, (WIDTH, HEIGHT), flags=cv2.INTER_NEAREST),
+            "rendered": np.True_,
+        }
+
+    def _photo_sample(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        index = rng.integers(len(self.photos))
+        grey, hand, slot = self.photos.grey[index], self.photos.keypoints_px[index], self.photos.slot[index]
+        if rng.random() < 0.5:
+            grey, slot = np.ascontiguousarray(grey[:, ::-1]), 1 - slot
+            hand = hand * np.float32([-1, 1]) + np.float32([grey.shape[1] - 1, 0])
+        if rng.random() < self.look_share:
+            A = random_look(rng, hand)
+        else:
+            size = hand_size_px(hand) * rng.uniform(*PHOTO_SCALE_RANGE) / HAND_SHARE
+            centre = (hand.min(0) + hand.max(0)) / 2 + rng.uniform(-0.25, 0.25, 2) * size
+            turn = rng.uniform(-MAX_TURN_RAD, MAX_TURN_RAD)
+            A = crop_affine(centre, size * WIDTH / HEIGHT, WIDTH, HEIGHT, turn)
+        points = np.zeros((2, 21, 2), np.float32)
+        points[slot] = apply_affine(A, hand)
+        inside = inside_image(points, WIDTH, HEIGHT) & (np.arange(2) == slot)[:, None]
+        return {
+            "image": observe_photo(rng, grey, points[slot], A),
+            "keypoints_px": points,
+            "in_image": inside,
+            "visible": inside,
+            "present": inside.sum(-1) >= MIN_INSIDE,
+            "orientation": np.zeros(2, np.int64),
+            "key_pose": np.zeros(2, np.int64),
+            "segmentation": np.zeros((HEIGHT, WIDTH), np.uint8),
+            "rendered": np.False_,
         }
 
 
-def open_batches(folder: Path, seed: int) -> BatchSource:
-    """A folder with shards in train/ and validation/ -> batches of the first, validated on the second.
+def open_batches(folder: Path, seed: int, photos: Path | None = None) -> BatchSource:
+    """A folder made by ``handfast synth`` -> batches of train/, validated on validation/.
 
-    Raises HandfastError when either is missing or broken.
+    photos: a folder of labelled photos, see ``photos.py``, to mix in. Held-out batches are close looks,
+    whole frames and, if there are any, close looks at held-out photos. Raises HandfastError when anything
+    is missing or broken, and for a set without amplitude images of 160 x 120.
     """
-    card = read_card(folder / "train")
-    held_out = BatchSource(load_shards(folder / "validation"), seed=0)
+    card = finished_card(folder, "train")
+    name = f"{card.frames('train')} frames of {card.benchmark}, seed {card.seed}"
+    held_out = _load(folder, "validation")
+    kinds = {
+        "looks": BatchSource(held_out, 0, look_share=1.0),
+        "frames": BatchSource(held_out, 0, look_share=0.0),
+    }
+    own_photos = None
+    if photos is not None:
+        own_photos = load_photos(photos, held_out=False)
+        name += f"; {len(own_photos)} photos of {', '.join(own_photos.sources)}"
+        unseen = load_photos(photos, held_out=True)
+        kinds["photos"] = BatchSource(held_out, 0, look_share=1.0, photos=unseen, photo_share=1.0)
     return BatchSource(
-        load_shards(folder / "train"),
+        _load(folder, "train"),
         seed,
-        name=f"{card['frames']} synthetic time-of-flight frames, seed {card['seed']}",
-        validation=tuple(held_out.batch(step, VALIDATION_BATCH) for step in range(VALIDATION_BATCHES)),
+        photos=own_photos,
+        photo_share=PHOTO_SHARE,
+        name=name,
+        validation={
+            kind: tuple(source.batch(step, VALIDATION_BATCH) for step in range(VALIDATION_BATCHES))
+            for kind, source in kinds.items()
+        },
     )
+
+
+def _load(folder: Path, split: str) -> dict[str, np.ndarray]:
+    arrays = load_split(folder, finished_card(folder, split), split)
+    if "amplitude" not in arrays or arrays["amplitude"].shape[1:] != (HEIGHT, WIDTH):
+        raise HandfastError(
+            f"{folder}: expected amplitude images of {WIDTH} x {HEIGHT}, as of `handfast synth bench-tof`"
+        )
+    return arrays
 
 
 def mirror_sample(a: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -97,24 +189,38 @@ def mirror_sample(a: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     )
 
 
-def random_view(rng: np.random.Generator, hands_px: np.ndarray) -> np.ndarray:
-    """The affine (2, 3) of one of the two views that a tracker takes: the whole frame, turned, scaled and
-    shifted a little, or a close look at one of the hands (n, 21, 2) px as ``look_affine`` would take it with
-    a rough idea of where the hand is."""
-    if len(hands_px) and rng.random() < LOOK_SHARE:
-        hand = hands_px[rng.integers(len(hands_px))]
-        size = hand_size_px(hand)
-        if size > MIN_LOOK_PX:
-            return look_affine(
-                hand + rng.normal(0, 0.07 * size, 2),
-                WIDTH,
-                HEIGHT,
-                zoom=np.exp(rng.normal(0, 0.12)),
-                turn_rad=rng.normal(0, 0.3),
-            )
+def random_view(
+    rng: np.random.Generator, hands_px: np.ndarray, present: np.ndarray, look_share: float
+) -> tuple[np.ndarray, int | None]:
+    """The affine (2, 3) of one of the two views that a tracker takes, and which hand it is about.
+
+    hands_px (2, 21, 2), present (2,). At look_share a close look, at a hand that is there or astray; else the
+    whole frame, turned, scaled and shifted a little. Those two are about no hand.
+    """
+    looks = rng.random() < look_share
+    if looks and rng.random() < ASTRAY_SHARE:
+        spot = rng.uniform((0, 0), (WIDTH, HEIGHT))
+        width_px = np.exp(rng.uniform(*np.log(ASTRAY_WIDTH_PX)))
+        return crop_affine(spot, width_px, WIDTH, HEIGHT, rng.uniform(-np.pi, np.pi)), None
+    sizes_px = [hand_size_px(hand) for hand in hands_px]
+    large = [slot for slot in np.flatnonzero(present) if sizes_px[slot] > MIN_LOOK_PX]
+    if large and looks:
+        slot = int(rng.choice(large))
+        return random_look(rng, hands_px[slot]), slot
     centre = np.array([(WIDTH - 1) / 2, (HEIGHT - 1) / 2]) + rng.uniform(-MAX_SHIFT_PX, MAX_SHIFT_PX, 2)
     turn = rng.uniform(-MAX_TURN_RAD, MAX_TURN_RAD)
-    return crop_affine(centre, WIDTH / rng.uniform(*SCALE_RANGE), WIDTH, HEIGHT, turn)
+    return crop_affine(centre, WIDTH / rng.uniform(*SCALE_RANGE), WIDTH, HEIGHT, turn), None
+
+
+def random_look(rng: np.random.Generator, hand_px: np.ndarray) -> np.ndarray:
+    """A close look at a hand (21, 2) px by one who has a rough idea of where it is and points."""
+    return look_affine(
+        hand_px + rng.normal(0, 0.07 * hand_size_px(hand_px), 2),
+        WIDTH,
+        HEIGHT,
+        zoom=np.exp(rng.normal(0, 0.12)),
+        turn_rad=rng.normal(0, 0.3),
+    )
 
 
 def _shuffled(place: int, count: int, seed: int) -> int:

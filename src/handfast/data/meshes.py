@@ -1,5 +1,6 @@
 """Simple closed meshes for everything in a scene that is not a hand."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -57,7 +58,7 @@ def unit_box() -> tuple[np.ndarray, np.ndarray]:
 @cache
 def unit_ball(rings: int = 7, sectors: int = 10) -> tuple[np.ndarray, np.ndarray]:
     """The unit ball, poles along y."""
-    return _revolved(
+    return revolved(
         [np.sin(t) for t in np.linspace(0, np.pi, rings)], np.cos(np.linspace(0, np.pi, rings)), sectors
     )
 
@@ -65,10 +66,11 @@ def unit_ball(rings: int = 7, sectors: int = 10) -> tuple[np.ndarray, np.ndarray
 @cache
 def unit_tube(sectors: int = 10) -> tuple[np.ndarray, np.ndarray]:
     """A closed cylinder of radius 1 along y from -1 to 1."""
-    return _revolved([0, 1, 1, 0], [1, 1, -1, -1], sectors)
+    return revolved([0, 1, 1, 0], [1, 1, -1, -1], sectors)
 
 
-def _revolved(radii, heights, sectors: int) -> tuple[np.ndarray, np.ndarray]:
+def revolved(radii: Sequence[float], heights: Sequence[float], sectors: int) -> tuple[np.ndarray, np.ndarray]:
+    """A profile turned about the y axis: vertices and faces, wound outwards where heights fall."""
     turn = 2 * np.pi * np.arange(sectors) / sectors
     rings = [
         np.stack([r * np.cos(turn), np.full(sectors, h), r * np.sin(turn)], 1)

@@ -66,6 +66,17 @@ def shade(
     return Shading(*_shade(raster.face, corners, faces, camera.K, albedo, label, normals))
 
 
+def interpolate(
+    raster: Raster, vertices_m: np.ndarray, faces: np.ndarray, camera: Camera, values: np.ndarray
+) -> np.ndarray:
+    """(H, W, C) float32: what each vertex carries, (V, C), spread over what ``rasterise`` drew; 0 elsewhere.
+
+    Linear over each triangle in space, hence right in perspective. Same mesh and camera as in ``rasterise``.
+    """
+    corners, faces = _corners(vertices_m, camera), np.ascontiguousarray(faces, np.int32)
+    return _interpolate(raster.face, corners, faces, np.ascontiguousarray(values, np.float32))
+
+
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """(V, 3), (F, 3) -> (V, 3) float64 unit normals, faces weighted by area; 0 for a vertex of no face.
 
@@ -196,6 +207,31 @@ def _shade(face, corners, faces, K, face_albedo, face_label, normals):
             albedo[y, x] = face_albedo[f]
             label[y, x] = face_label[f]
     return cos_incidence, albedo, label
+
+
+@njit(cache=True, error_model="numpy")
+def _interpolate(face, corners, faces, values):
+    spread = np.zeros((*face.shape, values.shape[1]), np.float32)
+    last = -1
+    for y in range(face.shape[0]):
+        for x in range(face.shape[1]):
+            f = face[y, x]
+            if f < 0:
+                continue
+            if f != last:
+                last = f
+                i, j, k = faces[f]
+                w, b, c = _planes(corners, i, j, k)
+            at = (float(x), float(y), 1.0)
+            inverse = _dot(w, at)
+            # The slack at an edge reaches past it, and past an edge-on triangle's very far.
+            at_j = min(max(_dot(b, at) / inverse, 0.0), 1.0)
+            at_k = min(max(_dot(c, at) / inverse, 0.0), 1.0 - at_j)
+            for channel in range(values.shape[1]):
+                start = values[i, channel]
+                to_j, to_k = values[j, channel] - start, values[k, channel] - start
+                spread[y, x, channel] = start + at_j * to_j + at_k * to_k
+    return spread
 
 
 @njit(cache=True, error_model="numpy")

@@ -26,6 +26,24 @@ _FINGERS = {
 }
 HAND_LENGTH_M = 0.19
 BARE_ARM = 3
+ROOMS_A_PERSON = 6
+# Orientation classes with the palm to the camera, within 67.5 degrees.
+PALM_FACING = (0, 1, ORIENTATIONS - 1)
+
+
+@dataclass(frozen=True)
+class SceneShares:
+    """What scenes are of.
+
+    hands: the shares of frames with no, one and two hands. palms: of the hands that would show the camera
+    their palm, the share that do; the others are turned anew.
+    """
+
+    hands: tuple[float, float, float] = (0.1, 0.55, 0.35)
+    palms: float = 1.0
+
+
+BALANCED = SceneShares()
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +55,7 @@ class Person:
     sleeve_start_m: float  # distance from the wrist where the sleeve begins; beyond 0.23 a bare arm
     sleeve_thickness_m: float
     sleeve_albedo: float
+    rooms: tuple[int, ...]  # the seeds of places where this person often is
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,30 +88,44 @@ def sample_person(rng: np.random.Generator) -> Person:
         sleeve_start_m=rng.choice([rng.uniform(0.02, 0.2), 1.0]),
         sleeve_thickness_m=rng.uniform(0.002, 0.012),
         sleeve_albedo=rng.uniform(0.05, 0.9),
+        rooms=tuple(rng.integers(2**32, size=ROOMS_A_PERSON).tolist()),
     )
 
 
 def sample_scene(
-    rng: np.random.Generator, person: Person, prior: PosePrior, asset: HandAsset, width: int, height: int
+    rng: np.random.Generator,
+    person: Person,
+    prior: PosePrior,
+    asset: HandAsset,
+    width: int,
+    height: int,
+    shares: SceneShares = BALANCED,
+    room: int | None = None,
 ) -> Scene:
-    """One frame's scene for an image of the given size; hands of 16 to 0.95 x height pixels."""
+    """One frame's scene for an image of the given size; hands of 16 to 0.95 x height pixels.
+
+    room: the seed of the place, one of a person's; None for any.
+    """
     view = str(rng.choice(VIEWS, p=VIEW_SHARES))
     camera, distance_m, spot_px = _sample_camera(rng, width, height)
     hands, meshes = [], []
-    count = rng.choice([0, 1, 2], p=[0.1, 0.55, 0.35])
+    count = rng.choice([0, 1, 2], p=shares.hands)
     sides = rng.permutation(SIDES) if rng.random() < 0.95 else rng.choice(SIDES, 2)
     for i, side in enumerate(sides[:count]):
         if i == 1:
             spot_px = rng.uniform((0, 0), (width, height))
         centre_m = camera.unproject(spot_px, np.array(distance_m * rng.uniform(0.85, 1.15)))
         angles, key_pose = sample_pose(prior, rng)
-        rotation, orientation = _sample_orientation(rng, view, str(side))
+        rotation, orientation = sample_orientation(rng, view)
+        while orientation in PALM_FACING and rng.random() >= shares.palms:
+            rotation, orientation = sample_orientation(rng, view)
         hand, mesh = place_hand(asset, person, str(side), angles, key_pose, rotation, orientation, centre_m)
         hands.append(hand)
         meshes.append(mesh)
         if rng.random() < 0.8:
-            meshes.append(_upper_arm(rng, mesh, person))
-    meshes += sample_surroundings(rng, camera, distance_m, view, int(rng.integers(0, 11)), tuple(hands))
+            meshes.append(upper_arm(rng, mesh, person))
+    objects = int(rng.integers(0, 11))
+    meshes += sample_surroundings(rng, camera, distance_m, view, objects, tuple(hands), room)
     return Scene(camera, join(meshes), tuple(hands))
 
 
@@ -142,12 +175,25 @@ def sample_surroundings(
     view: str,
     objects: int,
     hands: tuple[PlacedHand, ...],
+    room: int | None = None,
 ) -> list[Mesh]:
-    """A room, perhaps a body, and distracting objects."""
-    meshes = _room(rng, distance_m)
+    """A room, any or that of a seed, perhaps a body, and distracting objects."""
+    meshes = sample_room(rng if room is None else np.random.default_rng(room), distance_m)
     if view != "egocentric" and rng.random() < 0.45:
-        meshes += _body(rng, camera, distance_m)
-    for _ in range(objects):
+        meshes += sample_body(rng, camera, distance_m)
+    return meshes + sample_objects(rng, camera, distance_m, objects, hands)
+
+
+def sample_objects(
+    rng: np.random.Generator,
+    camera: Camera,
+    distance_m: float,
+    count: int,
+    hands: tuple[PlacedHand, ...],
+) -> list[Mesh]:
+    """Distracting objects in view, behind the hands, beside them and, seldom, at the first of them."""
+    meshes = []
+    for _ in range(count):
         pixel = rng.uniform((0, 0), (camera.width, camera.height))
         if hands and rng.random() < 0.08:
             place = hands[0].keypoints_m[rng.integers(21)] + rng.normal(0, 0.04, 3)
@@ -177,7 +223,8 @@ def _sample_camera(rng: np.random.Generator, width: int, height: int) -> tuple[C
     return Camera(focal_px, focal_px, cx, cy, width, height), distance_m, spot
 
 
-def _sample_orientation(rng: np.random.Generator, view: str, side: str) -> tuple[np.ndarray, int]:
+def sample_orientation(rng: np.random.Generator, view: str) -> tuple[np.ndarray, int]:
+    """A rotation hand frame -> camera (3, 3), as hands are held in a view, and its class of pronation."""
     if view == "any":
         rotation = random_rotation(rng)
         return rotation, orientation_class(rotation)
@@ -207,7 +254,7 @@ def _dressed(asset: HandAsset, person: Person, vertices: np.ndarray) -> tuple[np
     return vertices + np.where(on_sleeve, person.sleeve_thickness_m, 0)[:, None] * away, on_sleeve
 
 
-def _upper_arm(rng: np.random.Generator, hand: Mesh, person: Person) -> Mesh:
+def upper_arm(rng: np.random.Generator, hand: Mesh, person: Person) -> Mesh:
     """A tube that carries the arm on from the forearm's cut, past the elbow."""
     is_hand = (hand.label == 1) | (hand.label == 2)
     on_arm = hand.vertices_m[hand.faces[~is_hand].ravel()]
@@ -226,7 +273,8 @@ def _upper_arm(rng: np.random.Generator, hand: Mesh, person: Person) -> Mesh:
     return solid(unit_tube(), axes, end + 0.9 * half * y, albedo, label)
 
 
-def _room(rng: np.random.Generator, distance_m: float) -> list[Mesh]:
+def sample_room(rng: np.random.Generator, distance_m: float) -> list[Mesh]:
+    """A wall behind a hand at distance_m, with things before it and perhaps a desk; or nothing at all."""
     if rng.random() < 0.12:
         return []  # nothing behind within the sensor's reach
     wall_m = distance_m + rng.choice([rng.uniform(0.1, 0.5), rng.uniform(0.3, 3.0)])
@@ -249,7 +297,7 @@ def _room(rng: np.random.Generator, distance_m: float) -> list[Mesh]:
     return meshes
 
 
-def _body(rng: np.random.Generator, camera: Camera, distance_m: float) -> list[Mesh]:
+def sample_body(rng: np.random.Generator, camera: Camera, distance_m: float) -> list[Mesh]:
     """A torso and a head behind the hands."""
     pixel = rng.uniform((-0.2, 0.2), (1.2, 1.2)) * (camera.width, camera.height)
     chest = camera.unproject(pixel, np.array(distance_m + rng.uniform(0.2, 0.6)))

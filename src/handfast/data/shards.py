@@ -1,136 +1,137 @@
-"""Synthetic data on disk: one safetensors file a shard, each made from the seed alone, so a run can resume.
+"""A shard: a tar of labelled frames as WebDataset reads it. The same samples give the same bytes.
 
-    {folder}/dataset.json          seed, frames, people, split
-    {folder}/shard-00007.safetensors
+Successive members whose names agree up to the first dot are one frame, named by its clip and its place in it:
 
-Arrays of n frames: amplitude (n, 120, 160) uint8, depth_mm uint16, segmentation uint8; for the two hand slots
-(left, right): present (n, 2) bool, keypoints_px (n, 2, 21, 2) and keypoints_m (n, 2, 21, 3) float32,
-visible (n, 2, 21) bool, key_pose and orientation (n, 2) uint8; person (n,) uint8.
+    000012-0000.amplitude.png       8-bit grey
+    000012-0000.depth.png           16-bit grey in steps of depth_unit_mm, 0 = no value
+    000012-0000.colour.jpg
+    000012-0000.segmentation.png    0 background, 1 left hand, 2 right hand
+    000012-0000.json                the labels, see ``_labels``
+
+A sensor's frames have the pictures that it gives. Which shards there are is in the set's card (``cards``).
 """
 
+import io
 import json
-import os
-from pathlib import Path
+import tarfile
+from collections.abc import Iterable, Iterator
 
+import cv2
 import numpy as np
-from safetensors import safe_open
-from safetensors.numpy import save_file
 
-from handfast.data.synthesis import HEIGHT, WIDTH, make_world, synthesise
-from handfast.errors import HandfastError
-from handfast.skeleton import SIDES
-from handfast.structures import HandSample
+from handfast.geometry import Camera
+from handfast.structures import KEY_POSES, Frame, HandLabel, HandSample
 
-SHARD_FRAMES = 1000
-PEOPLE = 40
-# As in the paper (section 5): 28 people to train on, 4 to validate, 8 to test.
-SPLITS = {"train": range(0, 28), "validation": range(28, 32), "test": range(32, 40)}
-# A hand counts as in the picture when this many key-points are inside and this many can be seen.
-MIN_INSIDE, MIN_VISIBLE = 8, 4
+# Run-length coding at the lowest level: the quickest to read, and no larger than the usual one.
+_PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)
+_JPEG = (cv2.IMWRITE_JPEG_QUALITY, 95)
+# Labels are written to a tenth of a thousandth of a pixel and to a micrometre.
+_PX_DIGITS, _M_DIGITS = 4, 6
 
 
-def shard_path(folder: Path, shard: int) -> Path:
-    """Where shard number ``shard`` lies."""
-    return folder / f"shard-{shard:05d}.safetensors"
+def frame_key(clip: int, index: int) -> str:
+    """What names a frame in its split."""
+    return f"{clip:06d}-{index:04d}"
 
 
-def write_shard(folder: Path, shard: int, seed: int, split: str) -> None:
-    """Make one shard, unless it is there already."""
-    path = shard_path(folder, shard)
-    if path.exists():
-        return
-    world = make_world(seed, PEOPLE)
-    people = SPLITS[split]
-    first = shard * SHARD_FRAMES
-    indices = range(first, first + SHARD_FRAMES)
-    persons = [people[index % len(people)] for index in indices]
-    samples = [synthesise(world, seed, i, p) for i, p in zip(indices, persons, strict=True)]
-    arrays = pack(samples) | {"person": np.array(persons, np.uint8)}
-    partial = path.with_suffix(f".partial{os.getpid()}")
-    save_file(arrays, partial, metadata={"seed": str(seed), "first": str(first)})
-    os.replace(partial, path)
+def encode_shard(samples: Iterable[tuple[HandSample, int, int]]) -> bytes:
+    """(sample, number of its clip, person) in order -> the tar."""
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for sample, clip, person in samples:
+            key = frame_key(clip, sample.frame.index)
+            for name, content in _encode_sample(sample, clip, person).items():
+                # Owner, time and mode are always the same.
+                member = tarfile.TarInfo(f"{key}.{name}")
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+    return file.getvalue()
 
 
-def pack(samples: list[HandSample]) -> dict[str, np.ndarray]:
-    """Samples -> the arrays of a shard."""
-    n = len(samples)
-    arrays = {
-        "amplitude": np.zeros((n, HEIGHT, WIDTH), np.uint8),
-        "depth_mm": np.zeros((n, HEIGHT, WIDTH), np.uint16),
-        "segmentation": np.zeros((n, HEIGHT, WIDTH), np.uint8),
-        "present": np.zeros((n, 2), bool),
-        "keypoints_px": np.zeros((n, 2, 21, 2), np.float32),
-        "keypoints_m": np.zeros((n, 2, 21, 3), np.float32),
-        "visible": np.zeros((n, 2, 21), bool),
-        "key_pose": np.zeros((n, 2), np.uint8),
-        "orientation": np.zeros((n, 2), np.uint8),
+def locate_frames(shard: bytes) -> dict[str, dict[str, slice]]:
+    """Where the files of each frame lie in a tar: key -> what follows the key's dot -> bytes of the tar."""
+    frames: dict[str, dict[str, slice]] = {}
+    with tarfile.open(fileobj=io.BytesIO(shard), mode="r:") as tar:
+        for member in tar:
+            key, _, name = member.name.partition(".")
+            frames.setdefault(key, {})[name] = slice(member.offset_data, member.offset_data + member.size)
+    return frames
+
+
+def decode_shard(shard: bytes) -> Iterator[HandSample]:
+    """The samples of a tar in order."""
+    for files in locate_frames(shard).values():
+        yield decode_sample({name: shard[where] for name, where in files.items()})
+
+
+def decode_sample(files: dict[str, bytes]) -> HandSample:
+    """The files of a frame -> the sample."""
+    labels = json.loads(files["json"])
+    colour = _image(files.get("colour.jpg"))
+    frame = Frame(
+        labels["index"],
+        labels["time_s"],
+        amplitude=_image(files.get("amplitude.png")),
+        depth=_image(files.get("depth.png")),
+        depth_unit_mm=labels["depth_unit_mm"],
+        camera=Camera(**labels["camera"]),
+        colour=None if colour is None else cv2.cvtColor(colour, cv2.COLOR_BGR2RGB),
+    )
+    hands = tuple(
+        HandLabel(
+            side=hand["side"],
+            keypoints_px=np.array(hand["keypoints_px"], np.float32),
+            keypoints_m=np.array(hand["keypoints_m"], np.float32),
+            visible=np.array(hand["visible"], bool),
+            key_pose=KEY_POSES.index(hand["key_pose"]),
+            orientation=hand["orientation"],
+        )
+        for hand in labels["hands"]
+    )
+    return HandSample(frame, hands, _image(files["segmentation.png"]))
+
+
+def _encode_sample(sample: HandSample, clip: int, person: int) -> dict[str, bytes]:
+    frame = sample.frame
+    pictures = {"amplitude": frame.amplitude, "depth": frame.depth, "segmentation": sample.segmentation}
+    files = {f"{what}.png": _encode(".png", p, _PNG) for what, p in pictures.items() if p is not None}
+    if frame.colour is not None:
+        files["colour.jpg"] = _encode(".jpg", cv2.cvtColor(frame.colour, cv2.COLOR_RGB2BGR), _JPEG)
+    labels = json.dumps(_labels(sample, clip, person), separators=(",", ":"))
+    return dict(sorted(files.items())) | {"json": labels.encode()}
+
+
+def _labels(sample: HandSample, clip: int, person: int) -> dict:
+    frame = sample.frame
+    return {
+        "clip": clip,
+        "index": frame.index,
+        "time_s": round(frame.time_s, 6),
+        "person": person,
+        "camera": vars(frame.camera),
+        "depth_unit_mm": frame.depth_unit_mm,
+        "hands": [
+            {
+                "side": hand.side,
+                "keypoints_px": _rounded(hand.keypoints_px, _PX_DIGITS),
+                "keypoints_m": _rounded(hand.keypoints_m, _M_DIGITS),
+                "visible": hand.visible.tolist(),
+                "key_pose": KEY_POSES[hand.key_pose],
+                "orientation": hand.orientation,
+            }
+            for hand in sample.hands
+        ],
     }
-    for i, sample in enumerate(samples):
-        arrays["amplitude"][i] = sample.frame.amplitude
-        arrays["depth_mm"][i] = sample.frame.depth
-        arrays["segmentation"][i] = sample.segmentation
-        for hand in sample.hands:
-            slot = SIDES.index(hand.side)
-            inside = inside_image(hand.keypoints_px)
-            # Two hands of one side: the slot keeps the one that is seen more.
-            if hand.visible.sum() < arrays["visible"][i, slot].sum():
-                continue
-            arrays["present"][i, slot] = inside.sum() >= MIN_INSIDE and hand.visible.sum() >= MIN_VISIBLE
-            arrays["keypoints_px"][i, slot] = hand.keypoints_px
-            arrays["keypoints_m"][i, slot] = hand.keypoints_m
-            arrays["visible"][i, slot] = hand.visible
-            arrays["key_pose"][i, slot] = hand.key_pose
-            arrays["orientation"][i, slot] = hand.orientation
-    return arrays
 
 
-def inside_image(points_px: np.ndarray) -> np.ndarray:
-    """(..., 2) px -> (...) bool: within the 160x120 image."""
-    return ((points_px >= -0.5) & (points_px < np.array([WIDTH, HEIGHT]) - 0.5)).all(-1)
+def _rounded(values: np.ndarray, digits: int) -> list:
+    return np.round(values.astype(np.float64), digits).tolist()
 
 
-def load_shards(folder: Path) -> dict[str, np.ndarray]:
-    """All shards of a folder as one set of arrays.
-
-    Raises HandfastError when there are none or when one cannot be read (it is named).
-    """
-    paths = sorted(folder.glob("shard-*.safetensors"))
-    if not paths:
-        raise HandfastError(f"{folder}: no shards here; make some with `python -m handfast.data.generate`")
-    # Into place shard by shard: a list of them to join would take the memory twice.
-    arrays: dict[str, np.ndarray] = {}
-    first = 0
-    for path in paths:
-        try:
-            with safe_open(path, framework="numpy") as shard:
-                part = {name: shard.get_tensor(name) for name in shard.keys()}
-            if not arrays:
-                frames = len(paths) * SHARD_FRAMES
-                arrays = {name: np.empty((frames, *a.shape[1:]), a.dtype) for name, a in part.items()}
-            for name, array in arrays.items():
-                array[first : first + SHARD_FRAMES] = part[name]
-        except Exception as error:
-            raise HandfastError(
-                f"{path}: not a whole shard ({error}); delete it and generate again"
-            ) from error
-        first += SHARD_FRAMES
-    return arrays
+def _encode(kind: str, picture: np.ndarray, how: tuple[int, ...]) -> bytes:
+    return cv2.imencode(kind, picture, how)[1].tobytes()
 
 
-def write_card(folder: Path, seed: int, split: str, frames: int) -> None:
-    """dataset.json beside the shards."""
-    card = {"seed": seed, "split": split, "frames": frames, "people": list(SPLITS[split])}
-    partial = folder / "dataset.json.partial"
-    partial.write_text(json.dumps(card, indent=1))
-    os.replace(partial, folder / "dataset.json")
-
-
-def read_card(folder: Path) -> dict:
-    """dataset.json. Raises HandfastError when it is missing: the set is not finished."""
-    path = folder / "dataset.json"
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise HandfastError(
-            f"{path}: missing or broken; finish the set with `python -m handfast.data.generate`"
-        ) from error
+def _image(content: bytes | None) -> np.ndarray | None:
+    """As stored: grey of 8 or 16 bits, or blue, green, red."""
+    return None if content is None else cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)

@@ -1,9 +1,10 @@
-"""Labelled time-of-flight frames of synthetic hands: scene -> render -> sensor -> HandSample.
+"""Labelled time-of-flight frames of synthetic hands, bench-tof: scene -> render -> sensor -> HandSample.
 
 The same seed gives the same bytes: frame i of a data set draws from its own generator, whatever was made
 before it, so that work can be split and resumed anywhere.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -11,7 +12,15 @@ import cv2
 import numpy as np
 
 from handfast.data.render import rasterise, shade, vertex_normals, visible
-from handfast.data.scenes import BARE_ARM, Person, Scene, sample_person, sample_scene
+from handfast.data.scenes import (
+    BALANCED,
+    BARE_ARM,
+    Person,
+    Scene,
+    SceneShares,
+    sample_person,
+    sample_scene,
+)
 from handfast.geometry import fit_affine
 from handfast.hand_model.model import HandAsset, load_hand_asset
 from handfast.hand_model.pose_prior import PosePrior, load_pose_prior
@@ -32,6 +41,10 @@ SENSORS = (
 )
 # The amplitude of the third is also a range gate, black beyond 0.94 m: only for hands well within.
 GATED_REACH_M = 0.75
+
+# bench-tof: as in the paper most frames show one hand, and few hands their palm (sections 2 and 4).
+BENCH_SHARES = SceneShares(hands=(0.07, 0.68, 0.25), palms=0.15)
+HOME_SHARE = 0.7
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,14 +70,38 @@ def make_world(seed: int, people: int = 40) -> World:
 
 def synthesise(world: World, seed: int, index: int, person: int) -> HandSample:
     """Frame ``index`` of the data set ``seed``: 160x120 amplitude and depth in mm, with all labels."""
-    rng = np.random.default_rng([seed, 1, index])
-    scene = sample_scene(rng, world.people[person], world.prior, world.asset, WIDTH, HEIGHT)
+    return _sample_frame(world, np.random.default_rng([seed, 1, index]), world.people[person], index)
+
+
+def tof_clip(world: World, rng: np.random.Generator, person: int) -> Iterator[HandSample]:
+    """The one frame of a clip of bench-tof: like ``synthesise``, but skewed as the paper's data are, and
+    mostly in one of the person's own rooms."""
+    who = world.people[person]
+    room = who.rooms[rng.integers(len(who.rooms))] if rng.random() < HOME_SHARE else None
+    yield _sample_frame(world, rng, who, 0, BENCH_SHARES, room)
+
+
+def mixed_clip(world: World, rng: np.random.Generator, person: int) -> Iterator[HandSample]:
+    """The one frame of a clip of mix-tof: like ``synthesise``, hands and views of all kinds alike."""
+    yield _sample_frame(world, rng, world.people[person], 0)
+
+
+def _sample_frame(
+    world: World,
+    rng: np.random.Generator,
+    person: Person,
+    index: int,
+    shares: SceneShares = BALANCED,
+    room: int | None = None,
+) -> HandSample:
+    scene = sample_scene(rng, person, world.prior, world.asset, WIDTH, HEIGHT, shares, room)
     farthest = max((hand.keypoints_m[:, 2].max() for hand in scene.hands), default=0.0)
     sensor = SENSORS[rng.integers(len(SENSORS) if farthest < GATED_REACH_M else len(SENSORS) - 1)]
     # Sensors for hands are exposed for hands: what is nearer may saturate.
     nearest = min((hand.keypoints_m[:, 2].mean() for hand in scene.hands), default=rng.uniform(0.2, 0.6))
     sensor = replace(sensor, exposure=float(np.clip((nearest / 0.5) ** 2, 0.02, 1.0)))
-    return observe(scene, sensor, world.textures, rng, index=index, time_s=0.0)
+    textures = world.textures if room is None else world.textures[[room % len(world.textures)]]
+    return observe(scene, sensor, textures, rng, index=index, time_s=0.0)
 
 
 def observe(

@@ -4,16 +4,31 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import onnx
-from onnx import ModelProto, NodeProto, numpy_helper
+from onnx import GraphProto, ModelProto, NodeProto, numpy_helper
 
 from handfast.errors import HandfastError
+
+# Which inputs of an operator are learned, if the graph holds them: sizes, limits and the running statistics
+# of a normalisation are not.
+_LEARNED = (
+    dict.fromkeys(("Gemm", "MatMul", "PRelu", "Add", "Mul", "Sub", "Div"), slice(None))
+    | dict.fromkeys(("Conv", "ConvTranspose"), slice(1, 3))
+    | dict.fromkeys((f"{kind}Normalization" for kind in ("Batch", "Instance", "Layer", "Group")), slice(1, 3))
+)
+_PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+# What multiplies, or holds weights, in ways that are not counted here.
+_NOT_COUNTED = {
+    "ConvInteger", "DeformConv", "DequantizeLinear", "Einsum", "GRU", "If", "LSTM", "Loop", "MatMulInteger",
+    "QLinearConv", "QLinearMatMul", "RNN", "Scan",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class LayerCost:
     """One operator of a graph on one image. macs: multiply-accumulates of convolutions and matrix products,
-    nothing else. parameters: those that no layer before it has used."""
+    nothing else. parameters: learned numbers that no layer before it has used."""
 
     name: str
     operator: str
@@ -54,7 +69,7 @@ def cost_of_file(content: bytes) -> Cost:
 def measure_cost(model: ModelProto) -> Cost:
     """The cost of a model of one input, whose free dimensions, such as the batch, count as one.
 
-    Raises HandfastError if shapes remain unknown.
+    Raises HandfastError if shapes remain unknown, and for operators whose cost is not known here.
     """
     single = ModelProto()
     single.CopyFrom(model)
@@ -69,13 +84,12 @@ def measure_cost(model: ModelProto) -> Cost:
         for value in (*graph.input, *graph.value_info, *graph.output)
         if all(dimension.dim_value > 0 for dimension in value.type.tensor_type.shape.dim)
     }
-    weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    weights = _stored_arrays(graph)
     shapes |= {name: list(array.shape) for name, array in weights.items()}
     layers = []
     for node in graph.node:
-        # Reshape and Resize take sizes and scales where others take weights.
-        reads = () if node.op_type in ("Reshape", "Resize") else node.input
-        learned = [weights.pop(name) for name in dict.fromkeys(reads) if name in weights]
+        reads = dict.fromkeys(node.input[_LEARNED.get(node.op_type, slice(0))])
+        learned = [weights.pop(name) for name in reads if _is_learned(weights.get(name))]
         layers.append(
             LayerCost(
                 name=_short(node.name or node.output[0]),
@@ -116,8 +130,31 @@ def _short(name: str) -> str:
     )
 
 
+def _stored_arrays(graph: GraphProto) -> dict[str, np.ndarray]:
+    """What the graph holds by itself: its initializers, and constants among its nodes."""
+    constants = {
+        node.output[0]: attribute.t
+        for node in graph.node
+        if node.op_type == "Constant"
+        for attribute in node.attribute
+        if attribute.name == "value"
+    }
+    tensors = constants | {tensor.name: tensor for tensor in graph.initializer}
+    return {name: numpy_helper.to_array(tensor) for name, tensor in tensors.items()}
+
+
+def _is_learned(array: np.ndarray | None) -> bool:
+    """A single number belongs to a formula."""
+    return array is not None and array.dtype.kind == "f" and array.ndim > 0
+
+
 def _macs(node: NodeProto, shapes: dict[str, list[int]]) -> int:
-    if node.op_type not in ("Conv", "ConvTranspose", "Gemm", "MatMul"):
+    if node.op_type in _NOT_COUNTED:
+        raise HandfastError(
+            f"node {node.name}: the cost of {node.op_type} is not known; export it as convolutions or matrix "
+            "products of floats"
+        )
+    if node.op_type not in _PRODUCTS:
         return 0
     try:
         first, second, output = (shapes[name] for name in (*node.input[:2], node.output[0]))
@@ -129,4 +166,5 @@ def _macs(node: NodeProto, shapes: dict[str, list[int]]) -> int:
         return math.prod(output) * math.prod(second[1:])
     if node.op_type == "ConvTranspose":  # each input feeds one filter
         return math.prod(first) * math.prod(second[1:])
-    return math.prod(output) * first[-1]
+    is_transposed = any(attribute.name == "transA" and attribute.i for attribute in node.attribute)
+    return math.prod(output) * first[0 if is_transposed else -1]

@@ -1,15 +1,20 @@
 """The two curves that hand-pose papers draw, for any number of methods. Needs the extra ``plots``."""
 
-import os
+import io
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from handfast.errors import HandfastError
 from handfast.evaluation.metrics import fraction_of_frames, mean_error, pck, pck_auc
+from handfast.files import check_ending, write_whole
 
-FORMATS = ("png", "pdf", "svg")
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 FRAMES_TO_MM, PCK_TO_MM = 80, 50
 # Colours that remain distinct for the colour-blind (Okabe and Ito 2008); the dashes change when they run out.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -18,14 +23,24 @@ INK, FAINT = "#333333", "#E3E3E3"
 
 
 def plot_curves(errors_mm: Mapping[str, np.ndarray], path: Path, title: str) -> None:
-    """Draw each method's share of frames with all joints within a threshold, and its PCK, side by side.
+    """Draw the curves into a .png, .pdf or .svg file, which appears whole or not at all.
 
-    errors_mm: method -> (N, J). path: a .png, .pdf or .svg file, which appears whole or not at all.
     Raises HandfastError without matplotlib, for another ending, and if the file cannot be written.
     """
-    kind = path.suffix.lower().removeprefix(".")
-    if kind not in FORMATS:
-        raise HandfastError(f"{path}: expected a picture that ends in .{', .'.join(FORMATS)}")
+    check_ending(path, ".png", ".pdf", ".svg")
+    figure = draw_curves(errors_mm, title)
+    content = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # a box for a letter that the font lacks will do
+        figure.savefig(content, format=path.suffix.lower().removeprefix("."))
+    write_whole(path, content.getvalue())
+
+
+def draw_curves(errors_mm: Mapping[str, np.ndarray], title: str) -> "Figure":
+    """Each method's share of frames with all joints within a threshold, and its PCK, in %, side by side.
+
+    errors_mm: method -> (N, J). Raises HandfastError without matplotlib.
+    """
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
@@ -45,20 +60,17 @@ def plot_curves(errors_mm: Mapping[str, np.ndarray], path: Path, title: str) -> 
             "linestyle": DASHES[index // len(COLOURS) % len(DASHES)],
             "linewidth": 1.8,
         }
-        label = f"{method}: mean {mean_error(errors):.2f} mm, AUC 0-50 {pck_auc(errors, 0, 50):.3f}"
+        # A label that began with an underscore would be left out of the legend.
+        label = f" {method}: mean {mean_error(errors):.2f} mm, AUC 0-50 {pck_auc(errors, 0, 50):.3f}"
         by_frame.plot(frame_steps, 100 * fraction_of_frames(errors, frame_steps), label=label, **style)
         by_joint.plot(joint_steps, 100 * pck(errors, joint_steps), **style)
-    figure.legend(
+    legend = figure.legend(
         loc="outside lower center", ncols=2, fontsize=9, frameon=False, labelcolor=INK, handlelength=2.4
     )
 
-    part = path.with_name(f".{path.name}.part")
-    try:
-        figure.savefig(part, format=kind)
-        os.replace(part, path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise HandfastError(f"{path}: cannot be written: {error.strerror}") from error
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # names of files are no formulas
+    return figure
 
 
 def _prepare(axes, title: str, to_mm: float) -> None:

@@ -1,49 +1,57 @@
 """Scores of saved predictions, as ``handfast score`` prints them.
 
 A file holds the joints of every frame of a test set in order, as
-- text, plain or .gz: a frame a line, three numbers a joint, spaces between them,
-- .npy: one array (N, J, 3),
+- text, plain or .gz: a frame a line, three numbers a joint, spaces or commas between them,
+- .npy: one array (N, J, 3) or (N, 3 J),
 - .npz: one such array under any name.
 
 What the three numbers are depends on the data set (CONVENTIONS): pixels and depth (u px, v px, depth mm), as
 predictions for the depth data sets are exchanged, or a point in space (mm) on any axes that both files share.
 """
 
+import codecs
 import gzip
-import zipfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 
 from handfast.errors import HandfastError
 from handfast.evaluation.metrics import joint_errors, mean_error, median_error, pck_auc, per_joint_error
 from handfast.geometry import Camera
+from handfast.skeleton import HAND21, ICVL16, NYU14, Skeleton
+
+_REASON_LENGTH = 60  # of what a library says about a broken file
 
 
 @dataclass(frozen=True)
 class Convention:
-    """What a data set's files hold: how many joints, and the camera if they are in pixels and depth."""
+    """What a data set's files hold: which joints, and the camera if they are in pixels and depth."""
 
-    joints: int
+    skeleton: Skeleton
     camera: Camera | None = None
+
+    @property
+    def joints(self) -> int:
+        return len(self.skeleton)
 
 
 CONVENTIONS = {
-    "nyu": Convention(14, Camera(588.03, 587.07, 320, 240, 640, 480)),  # 14 of the 36 labelled joints
-    "icvl": Convention(16, Camera(240.99, 240.96, 160, 120, 320, 240)),
-    "msra15": Convention(21, Camera(241.42, 241.42, 160, 120, 320, 240)),
-    "stb": Convention(21),
-    "fpha": Convention(21),
-    "freihand": Convention(21),
-    "rhd": Convention(21),
-    "ho3d_v2": Convention(21),
-    "ho3d_v3": Convention(21),
-    "interhand": Convention(21),
-    "bench-depth": Convention(14),
-    "bench-rgb": Convention(21),
+    "nyu": Convention(NYU14, Camera(588.03, 587.07, 320, 240, 640, 480)),
+    "icvl": Convention(ICVL16, Camera(240.99, 240.96, 160, 120, 320, 240)),
+    "msra15": Convention(HAND21, Camera(241.42, 241.42, 160, 120, 320, 240)),
+    "stb": Convention(HAND21),
+    "fpha": Convention(HAND21),
+    "freihand": Convention(HAND21),
+    "rhd": Convention(HAND21),
+    "ho3d_v2": Convention(HAND21),
+    "ho3d_v3": Convention(HAND21),
+    "interhand": Convention(HAND21),
+    "bench-depth": Convention(NYU14),  # as NYU, of the 21 joints that are labelled
+    "bench-rgb": Convention(HAND21),
 }
 
 
@@ -64,10 +72,12 @@ def errors_by_method(predictions: Sequence[Path], groundtruth: Path, dataset: st
     """{method: (N, J) errors in mm} for one file of predictions a method, named after its file.
 
     Raises HandfastError, naming file and lines, for what cannot be read or does not fit together, and for an
-    unknown data set.
+    unknown data set, and for a file that is given twice.
     """
     if dataset not in CONVENTIONS:
         raise HandfastError(f"data set {dataset!r}: expected one of {', '.join(CONVENTIONS)}")
+    if repeated := [str(path) for path in predictions if predictions.count(path) > 1]:
+        raise HandfastError(f"{repeated[0]}: expected each file of predictions once")
     convention = CONVENTIONS[dataset]
     truth_mm = read_points_mm(groundtruth, convention)
     errors = {}
@@ -96,6 +106,8 @@ def summarise(errors_mm: np.ndarray) -> Score:
 def read_points_mm(path: Path, convention: Convention) -> np.ndarray:
     """A saved file -> (N, J, 3) mm in space. Raises HandfastError, naming file and lines."""
     points = _read_array(path) if _is_array(path) else _read_text(path, convention.joints)
+    if points.ndim == 2 and points.shape[1] == 3 * convention.joints:
+        points = points.reshape(len(points), convention.joints, 3)
     if points.ndim != 3 or points.shape[1:] != (convention.joints, 3) or points.dtype.kind not in "fiu":
         expected = f"numbers of the shape (N, {convention.joints}, 3)"
         raise HandfastError(f"{path}: expected {expected}, got {points.dtype} {points.shape}")
@@ -115,16 +127,17 @@ def read_points_mm(path: Path, convention: Convention) -> np.ndarray:
 
 def _read_text(path: Path, joints: int) -> np.ndarray:
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        content = gzip.decompress(path.read_bytes()) if path.suffix.lower() == ".gz" else path.read_bytes()
     except (OSError, EOFError, zlib.error) as error:
         raise HandfastError(f"{path}: cannot be read: {_reason(error)}") from error
     rows = []
-    for index, line in enumerate(content.rstrip().splitlines()):
+    for index, line in enumerate(content.removeprefix(codecs.BOM_UTF8).rstrip().splitlines()):
         try:
-            rows.append([float(number) for number in line.split()])
+            rows.append([float(number) for number in line.replace(b",", b" ").split()])
         except ValueError as error:
+            expected = f"{joints * 3} numbers separated by spaces or commas"
             raise HandfastError(
-                f"{path}: {_frames(path, [index])}: expected {joints * 3} numbers, {error}"
+                f"{path}: {_frames(path, [index])}: expected {expected}: {_reason(error)}"
             ) from error
     wrong = [index for index, row in enumerate(rows) if len(row) != joints * 3]
     if wrong:
@@ -132,29 +145,33 @@ def _read_text(path: Path, joints: int) -> np.ndarray:
             f"{path}: {_frames(path, wrong)}: expected {joints * 3} numbers ({joints} joints x 3), "
             f"got {len(rows[wrong[0]])}"
         )
-    return np.array(rows).reshape(-1, joints, 3)
+    return np.array(rows).reshape(-1, joints * 3)
 
 
 def _read_array(path: Path) -> np.ndarray:
     try:
         content = np.load(path, allow_pickle=False)
-        if isinstance(content, np.ndarray):
-            return content
-        with content:
-            if len(content.files) != 1:
-                found = ", ".join(content.files) or "none"
-                raise HandfastError(f"{path}: expected one array, under any name; found {found}")
-            return content[content.files[0]]
-    except (OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile) as error:
+        if isinstance(content, NpzFile):
+            with content as archive:
+                if len(archive.files) != 1:
+                    found = ", ".join(archive.files[:5]) or "none"
+                    raise HandfastError(f"{path}: expected one array, under any name; found {found}")
+                content = archive[archive.files[0]]
+    except HandfastError:
+        raise
+    except Exception as error:  # a broken file raises whatever its bytes lead to
         raise HandfastError(f"{path}: cannot be read: {_reason(error)}") from error
+    if not isinstance(content, np.ndarray):
+        raise HandfastError(f"{path}: expected an array, found a file of another kind in it")
+    return content
 
 
 def _is_array(path: Path) -> bool:
-    return path.suffix in (".npy", ".npz")
+    return path.suffix.lower() in (".npy", ".npz")
 
 
 def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)
+    return (getattr(error, "strerror", None) or str(error) or type(error).__name__)[:_REASON_LENGTH]
 
 
 def _frames(path: Path, indices: Sequence[int]) -> str:
@@ -175,5 +192,5 @@ def _unlike_lengths(path: Path, frames: int, groundtruth: Path, truth_frames: in
 
 def _method_names(paths: Sequence[Path]) -> list[str]:
     """File names without endings, or whole paths where these would be the same."""
-    names = [Path(path.name.removesuffix(".gz")).stem for path in paths]
+    names = [Path(path.stem if path.suffix.lower() == ".gz" else path.name).stem for path in paths]
     return names if len(set(names)) == len(names) else [str(path) for path in paths]

@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import warnings
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import torch
 from torch import nn
 
 from handfast.evaluation.cost import measure_cost
+from handfast.files import write_whole
 from handfast.models.tofnet import INPUT_HEIGHT, INPUT_WIDTH
 
 CARD_KEY = "handfast_card"
@@ -51,7 +51,5 @@ def export_onnx(net: nn.Module, card: dict, path: Path) -> dict:
     }
     model.metadata_props.add(key=CARD_KEY, value=json.dumps(card))
     onnx.checker.check_model(model, full_check=True)
-    unfinished = path.with_name(path.name + ".unfinished")
-    onnx.save_model(model, unfinished)
-    os.replace(unfinished, path)
+    write_whole(path, model.SerializeToString())
     return card

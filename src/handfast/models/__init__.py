@@ -16,6 +16,7 @@ MODELS = {
         tier3_middle=48,
         decoder_groups=16,
         skip=False,
+        summary_channels=32,
     ),
     # 21 key-points: wider blocks, a dense decoder and a skip connection; under 100k parameters, 80 MFLOP.
     "tofnet-hand21": partial(
@@ -28,5 +29,6 @@ MODELS = {
         tier3_middle=64,
         decoder_groups=1,
         skip=True,
+        summary_channels=64,
     ),
 }

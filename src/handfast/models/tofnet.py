@@ -19,11 +19,13 @@ TIER2_GROUPS, TIER3_GROUPS = 4, 8
 
 
 class Features(NamedTuple):
-    """What the heads share: quarter (b, c2, 30, 40), eighth (b, c3, 15, 20), decoded (b, c3, 30, 40)."""
+    """What the heads share: quarter (b, c2, 30, 40), eighth (b, c3, 15, 20), decoded (b, c3, 30, 40), and
+    summary (b, s), one vector about the whole image."""
 
     quarter: Tensor
     eighth: Tensor
     decoded: Tensor
+    summary: Tensor
 
 
 class Prediction(NamedTuple):
@@ -102,7 +104,8 @@ class ToFNet(nn.Module):
     tier?_channels: channels after each tier (section 3: 16, 32, 64); tier?_middle: those inside its blocks.
     decoder_groups: groups of the 1x1 convolution that makes the maps; 2 K for the paper's channel-wise
     decoder, where each map sees its own channels only, 1 for a dense one.
-    skip: also hand tier 2's features to the decoder, which the paper's net does not.
+    skip: also hand tier 2's features to the decoder, which the paper's net does not. summary_channels: what
+    presence, visibility and the pose classes are told from.
     """
 
     def __init__(
@@ -115,6 +118,7 @@ class ToFNet(nn.Module):
         tier3_middle: int,
         decoder_groups: int,
         skip: bool,
+        summary_channels: int,
     ) -> None:
         super().__init__()
         self.keypoints_per_hand = keypoints_per_hand
@@ -134,7 +138,10 @@ class ToFNet(nn.Module):
         self.skip = ConvNorm(tier2_channels, tier3_channels, 1, relu=False) if skip else None
         self.to_maps = nn.Conv2d(tier3_channels, maps, 1, groups=decoder_groups)
         self.upsample_to_half = UpsampleDepthwise(maps)
-        self.visibility = nn.Linear(tier3_channels, 2 * (1 + keypoints_per_hand))
+        # Which hand it is takes a layer of its own: thumb's side and palm's side mean nothing each alone.
+        # Maxima are large and all positive: without normalisation every unit of the layer soon dies.
+        self.summary = ConvNorm(tier3_channels, summary_channels, 1)
+        self.visibility = nn.Linear(summary_channels, 2 * (1 + keypoints_per_hand))
 
     def features(self, image: Tensor) -> Features:
         """image: (b, 1, 120, 160) float32, 0..1."""
@@ -143,13 +150,13 @@ class ToFNet(nn.Module):
         decoded = self.upsample_to_quarter(eighth)
         if self.skip is not None:
             decoded = decoded + self.skip(quarter)
-        return Features(quarter, eighth, F.relu(decoded))
+        summary = self.summary(eighth.amax(dim=(2, 3), keepdim=True)).flatten(1)
+        return Features(quarter, eighth, F.relu(decoded), summary)
 
     def predict(self, features: Features) -> Prediction:
         # No ReLU after the 1x1: a channel-wise map that it silenced would never train again (section 4).
         heatmaps = self.upsample_to_half(self.to_maps(features.decoded))
-        visibility = self.visibility(features.eighth.amax(dim=(2, 3)))
-        return Prediction(_per_hand(heatmaps), _per_hand(visibility))
+        return Prediction(_per_hand(heatmaps), _per_hand(self.visibility(features.summary)))
 
     def forward(self, image: Tensor) -> Prediction:
         """image: (b, 1, 120, 160) float32, 0..1."""
@@ -176,13 +183,15 @@ class SegmentationHead(nn.Module):
 
 
 class ToFNetHeads(nn.Module):
-    """The training-only heads of section 4, for a ToFNet whose third tier has ``tier3_channels``.
+    """The training-only heads of section 4, for a ToFNet of ``tier3_channels`` and ``summary_channels``.
 
     auxiliary_keypoints: key-points a hand of the auxiliary decoder; 0 leaves it out. It uses no groups, "so
     as to avoid floating key-points", and stops at 1/4, where a dense 3x3 convolution is still cheap.
     """
 
-    def __init__(self, keypoints_per_hand: int, tier3_channels: int, auxiliary_keypoints: int) -> None:
+    def __init__(
+        self, keypoints_per_hand: int, tier3_channels: int, summary_channels: int, auxiliary_keypoints: int
+    ) -> None:
         super().__init__()
         maps, auxiliary_maps = 2 * keypoints_per_hand, 2 * auxiliary_keypoints
         self.deep_eighth = nn.Conv2d(tier3_channels, maps, 1)
@@ -196,18 +205,17 @@ class ToFNetHeads(nn.Module):
             if auxiliary_keypoints
             else None
         )
-        self.orientation = nn.Linear(tier3_channels, 2 * ORIENTATIONS)
-        self.key_pose = nn.Linear(tier3_channels, 2 * len(KEY_POSES))
+        self.orientation = nn.Linear(summary_channels, 2 * ORIENTATIONS)
+        self.key_pose = nn.Linear(summary_channels, 2 * len(KEY_POSES))
         self.segmentation = SegmentationHead(tier3_channels)
 
     def forward(self, image: Tensor, features: Features) -> AuxiliaryPrediction:
-        pooled = features.eighth.amax(dim=(2, 3))
         return AuxiliaryPrediction(
             deep_eighth=_per_hand(self.deep_eighth(features.eighth)),
             deep_quarter=_per_hand(self.deep_quarter(features.decoded)),
             auxiliary=None if self.auxiliary is None else _per_hand(self.auxiliary(features.eighth)),
-            orientation=_per_hand(self.orientation(pooled)),
-            key_pose=_per_hand(self.key_pose(pooled)),
+            orientation=_per_hand(self.orientation(features.summary)),
+            key_pose=_per_hand(self.key_pose(features.summary)),
             segmentation=self.segmentation(image, features.eighth),
         )
 

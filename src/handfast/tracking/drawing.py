@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 
 from handfast.geometry import apply_affine, crop_affine, fit_affine
-from handfast.skeleton import SKELETONS, Skeleton
-from handfast.structures import Frame, HandPose, HandSample
+from handfast.skeleton import SIDES, SKELETONS, Skeleton
+from handfast.structures import KEY_POSES, Frame, HandPose, HandSample
 
 PICTURE_WIDTH_PX = 960
 
@@ -21,6 +21,7 @@ _FINGER_COLOURS = {
 }
 _LIGHT = (240, 240, 240)
 _DARK = (24, 20, 18)
+_OUTLINE = (255, 255, 0)
 _BEYOND_THE_FRAME = (72, 68, 66)
 _SUBPIXEL_BITS = 4
 _CLOSE_UP = 1.6  # times the extent of what it shows
@@ -67,19 +68,24 @@ def draw_hands(image_bgr: np.ndarray, hands: Sequence[HandPose]) -> np.ndarray:
 
 def draw_labels(sample: HandSample, width_px: int, height_px: int) -> np.ndarray:
     """A labelled frame, as close about its hands as shows them all, as a picture (height, width, 3) with the
-    hands drawn as draw_hands does. Key-points without a label are left out."""
+    hands drawn as draw_hands does, and where they end. Key-points without a label are left out."""
     known = [np.ones(len(h.skeleton), bool) if h.labelled is None else h.labelled for h in sample.hands]
     hands = [(hand, k) for hand, k in zip(sample.hands, known, strict=True) if k.any()]
     if hands:
-        A = _close_up(np.concatenate([hand.keypoints_px[k] for hand, k in hands]), width_px, height_px)
+        points_px = np.concatenate([hand.keypoints_px[k] for hand, k in hands])
+        A = _close_up(points_px, sample.frame.shape[1], width_px, height_px)
     else:
         A = fit_affine(sample.frame.shape[1], sample.frame.shape[0], width_px, height_px)
     canvas = cv2.warpAffine(
         frame_as_picture(sample.frame), A, (width_px, height_px), borderValue=_BEYOND_THE_FRAME
     )
+    if sample.segmentation is not None:
+        nearest = {"dsize": (width_px, height_px), "flags": cv2.INTER_NEAREST}
+        _draw_outline(canvas, cv2.warpAffine(sample.segmentation, A, **nearest))
     for hand, k in hands:
         visible = k if hand.visible is None else hand.visible
-        _draw_hand(canvas, apply_affine(A, hand.keypoints_px), hand.skeleton, visible, k, hand.side)
+        text = hand.side if hand.key_pose is None else f"{hand.side} {KEY_POSES[hand.key_pose]}"
+        _draw_hand(canvas, apply_affine(A, hand.keypoints_px), hand.skeleton, visible, k, text)
     return canvas
 
 
@@ -102,19 +108,35 @@ def contact_sheet(pictures: Sequence[np.ndarray], columns: int) -> np.ndarray:
     return sheet
 
 
+def png_bytes(picture_bgr: np.ndarray) -> bytes:
+    """A picture (H, W, 3) as a PNG file's content."""
+    return cv2.imencode(".png", picture_bgr)[1].tobytes()
+
+
+def _draw_outline(canvas: np.ndarray, segmentation: np.ndarray) -> None:
+    """Where each hand of a segmentation (H, W) ends, on a picture of that size."""
+    for side in range(1, 1 + len(SIDES)):
+        mask = (segmentation == side).astype(np.uint8)
+        outline, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(canvas, outline, -1, _OUTLINE, 1)
+
+
 def _stretch(values: np.ndarray, limits: np.ndarray) -> np.ndarray:
     """Values to 0..1 between two limits, as float32."""
     low, high = limits
     return np.clip((values.astype(np.float32) - low) / max(high - low, 1), 0, 1).astype(np.float32)
 
 
-def _close_up(points_px: np.ndarray, width_px: int, height_px: int) -> np.ndarray:
-    """The (2, 3) affine to a picture of the given size with the points in its middle."""
+def _close_up(points_px: np.ndarray, frame_width_px: int, width_px: int, height_px: int) -> np.ndarray:
+    """The (2, 3) affine to a picture of the given size with the points in its middle.
+
+    A single point does not tell how large the hand is: it is shown in a quarter of the frame's width.
+    """
     low, high = points_px.min(axis=0), points_px.max(axis=0)
     across_px, down_px = high - low
-    crop_px = _CLOSE_UP * max(
-        across_px, down_px * width_px / height_px, 10.0
-    )  # more than a few pixels, always
+    crop_px = _CLOSE_UP * max(across_px, down_px * width_px / height_px, 10.0)
+    if len(points_px) == 1:
+        crop_px = max(crop_px, frame_width_px / 4)
     return crop_affine(tuple((low + high) / 2), crop_px, width_px, height_px)
 
 

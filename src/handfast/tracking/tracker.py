@@ -4,11 +4,10 @@ for frame, hands in Tracker().track("clip.zip"):
     ...
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from handfast.codecs import decode_heatmaps, map_to_input
@@ -17,19 +16,33 @@ from handfast.runtime.lifting import lift
 from handfast.runtime.model import Model, load_model
 from handfast.sensors.images import normalise_exposure, proximity_image
 from handfast.sensors.sources import open_source
-from handfast.sensors.views import hand_size_px, look_affine, without_strays
+from handfast.sensors.views import halvings, hand_size_px, look_affine, take_view, without_strays
 from handfast.skeleton import SIDES
 from handfast.structures import Frame, HandPose
 
+Run = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+MOST_HANDS = 2
 FOUND = 0.5  # probability at which a hand counts as found
 VISIBLE = 0.5
 SHARP = 0.09  # below this share of a heat-map around its peak a close look shows no hand
-# Two finds are one hand when their key-points lie this much of a hand's size apart.
-SAME_HAND = 0.35
+# Two finds are one idea when their key-points lie less than this much of a hand's size apart; no two hands
+# have so large a share of one's key-points in the other's box.
+SAME_HAND, SAME_PLACE = 0.35, 0.4
+# A hand whose score is above SURE needs no search for a better idea of it; one below FAINT is no start.
+SURE, FAINT = 0.5, 0.3
+LOST = 0.8  # below this share of the best score before, something has happened
+SEARCH_EVERY = 5  # frames, while a hand is followed and another may come
 # Each close look starts from where the one before found the hand: a new one has to be homed in on.
-LOOKS, NEW_HAND_LOOKS = 2, 4
-# The first look at a new hand tries these turns: the whole frame may show too little to tell where it points.
-NEW_HAND_TURNS_RAD = (0.0, np.pi / 2, np.pi, -np.pi / 2)
+HOMING_LOOKS = 2
+STEADY_ZOOMS = (0.85, 1.0, 1.15)
+ROUGH_FINDS, IDEAS = 14, 12  # as many are looked at closely
+# The first looks at a new hand: turns and zooms, as the whole frame may show too little to tell.
+FIRST_LOOKS = tuple((turn, zoom) for zoom in (1.0, 0.6) for turn in (0.0, np.pi / 2, np.pi, -np.pi / 2))
+# Centres, in shares of the frame, of the parts that are searched for small hands.
+PARTS = tuple((x, y) for y in (0.3, 0.7) for x in (0.25, 0.5, 0.75))
+# Nets are trained on as many left hands as right ones; people hold up the right one three times of four.
+RIGHT_PRIOR_LOGIT = 1.0
 SIDE_MEMORY = 0.8  # how much of the evidence for a side lasts to the next frame
 
 
@@ -65,7 +78,7 @@ class Tracker:
         self.model = model if isinstance(model, Model) else load_model(model)
         self._root = self.model.skeleton.parents.index(-1)
         self._previous: list[_Find] = []
-        self._tracks = 0
+        self._tracks = self._frames = self._turn = 0
 
     def track(self, source: str | Path | Iterable[Frame]) -> Iterator[tuple[Frame, list[HandPose]]]:
         """Each frame of a source with the hands in it. A path is opened as `handfast track` would open it.
@@ -73,7 +86,7 @@ class Tracker:
         Raises HandfastError for what cannot be read.
         """
         frames = open_source(source) if isinstance(source, str | Path) else source
-        self._previous = []
+        self._previous, self._frames, self._turn = [], 0, 0
         for frame in frames:
             yield frame, self.step(frame)
 
@@ -81,96 +94,167 @@ class Tracker:
         """The hands in the next frame, knowing those of the frames before."""
         depth_m = None if frame.depth is None else frame.depth_m()
         picture = proximity_image(depth_m) if frame.amplitude is None else frame.amplitude
-        finds = self._previous
-        if len(finds) < 2:
-            # With nothing to follow a closer search pays: small hands are blurs in the whole frame.
-            views = self._search_views(picture, tiles=not finds)
-            found = [find for view in self._look(picture, views) for find in view]
-            finds = _distinct([*finds, *found])
-        for _ in range(LOOKS if all(find.track for find in finds) else NEW_HAND_LOOKS):
-            finds = self._look_closely(picture, finds)
-        self._previous = [self._numbered(find) for find in _distinct(finds)[:2]]
-        return [_as_pose(find, depth_m, frame.camera) for find in self._previous]
+        levels = halvings(picture, self.model.input_size[0])
+        # The first look goes where the hand was, the steady one where it is now.
+        followed = self._look_steadily(levels, self._look_closely(levels, self._previous))
+        followed = [self._remembering(find) for find in followed]
+        finds = followed
+        if parts := self._parts_to_search(followed):
+            finds = _distinct([*followed, *self._search(levels, followed, parts)])
+        self._frames += 1
+        self._previous = [self._numbered(find, followed) for find in _hands(finds)]
+        return [
+            _as_pose(find, side, depth_m, frame.camera)
+            for find, side in zip(self._previous, _sides(self._previous), strict=True)
+        ]
 
-    def _search_views(self, picture: np.ndarray, tiles: bool) -> list[np.ndarray]:
-        """Affines that show the whole frame and, if asked for, overlapping parts of half its size."""
+    def _parts_to_search(self, followed: list[_Find]) -> list[tuple[float, float]]:
+        """Which parts of the frame to search beside the whole.
+
+        All at first and after a hand was lost, some in turn while there is none or fewer than there may be.
+        """
+        before = max((find.score for find in self._previous), default=0.0)
+        now = max((find.score for find in followed), default=0.0)
+        if self._frames == 0 or now < LOST * before:
+            return list(PARTS)
+        if not followed:
+            some = 2
+        elif self._frames % SEARCH_EVERY == 0 and sum(find.score > SURE for find in followed) < MOST_HANDS:
+            some = 1
+        else:
+            return []
+        self._turn += some
+        return [PARTS[i % len(PARTS)] for i in range(self._turn - some, self._turn)]
+
+    def _search(
+        self, levels: list[np.ndarray], followed: list[_Find], parts: list[tuple[float, float]]
+    ) -> list[_Find]:
+        """Hands in the whole frame and in parts of it: rough finds, of which the best ideas are homed in on.
+
+        While a hand is followed well, one rough find has to do.
+        """
+        sure = [find for find in followed if find.score > SURE]
+        views = self._search_views(levels[0].shape, parts)
+        rough = [find for view in self._look(levels, views, self.model.run) for find in view]
+        rough = [find for find in _distinct(rough) if all(_apart(find, hand) > SAME_HAND for hand in sure)]
+        ideas = rough[: 1 if sure else ROUGH_FINDS]
+        ideas = [idea for turn, zoom in FIRST_LOOKS for idea in self._look_closely(levels, ideas, turn, zoom)]
+        for _ in range(HOMING_LOOKS):
+            best = _distinct(ideas)[:IDEAS]
+            ideas = self._look_closely(levels, best) + best  # a look may also be worse than the one before
+        return self._look_steadily(levels, _distinct(ideas)[:IDEAS])
+
+    def _search_views(self, shape: tuple[int, int], parts: list[tuple[float, float]]) -> list[np.ndarray]:
+        """Affines that show the whole frame and, as small hands are blurs there, parts of half its size."""
         width, height = self.model.input_size
-        high, wide = picture.shape
-        views = [fit_affine(wide, high, width, height)]
-        if tiles:
-            views += [
-                crop_affine((x * (wide - 1), y * (high - 1)), 0.5 * width / views[0][0, 0], width, height)
-                for y in (0.3, 0.7)
-                for x in (0.25, 0.5, 0.75)
-            ]
-        return views
+        high, wide = shape
+        whole = fit_affine(wide, high, width, height)
+        return [whole] + [
+            crop_affine((x * (wide - 1), y * (high - 1)), 0.5 * width / whole[0, 0], width, height)
+            for x, y in parts
+        ]
 
-    def _look(self, picture: np.ndarray, affines: list[np.ndarray]) -> list[list[_Find]]:
+    def _look(self, levels: list[np.ndarray], affines: list[np.ndarray], run: Run) -> list[list[_Find]]:
         """Run the network on the picture seen through each affine: what it finds, per affine."""
         width, height = self.model.input_size
-        views = [normalise_exposure(_view(picture, A, width, height)) for A in affines]
-        heatmaps, visibility = self.model.run(np.stack(views))
+        views = [normalise_exposure(take_view(levels, A, width, height)) for A in affines]
+        heatmaps, visibility = run(np.stack(views))
         keypoints, sharpness = decode_heatmaps(heatmaps)
         keypoints = map_to_input(keypoints, stride=width // heatmaps.shape[-1])
         probability = 1 / (1 + np.exp(-visibility))
         finds = []
         for view, A in enumerate(affines):
             back = invert_affine(A)
-            side_logit = float(visibility[view, 1, 0] - visibility[view, 0, 0])
-            finds.append(
-                [
-                    _Find(
-                        probability=float(probability[view, slot, 0]),
-                        sharpness=float(sharpness[view, slot].mean()),
-                        side_logit=side_logit,
-                        keypoints_px=apply_affine(back, keypoints[view, slot]).astype(np.float32),
-                        visible=probability[view, slot, 1:] > VISIBLE,
-                    )
-                    for slot in range(len(SIDES))
-                    if probability[view, slot, 0] > FOUND
-                ]
-            )
+            logits = visibility[view, :, 0].astype(float)
+            # That the other hand is not there speaks for this one; that it is there says nothing.
+            side_logits = min(logits[1], 0) - logits[0], logits[1] - min(logits[0], 0)
+            slots = [
+                _Find(
+                    probability=float(probability[view, slot, 0]),
+                    sharpness=float(sharpness[view, slot].mean()),
+                    side_logit=side_logits[slot],
+                    keypoints_px=apply_affine(back, keypoints[view, slot]).astype(np.float32),
+                    visible=probability[view, slot, 1:] > VISIBLE,
+                )
+                for slot in range(len(SIDES))
+            ]
+            if _apart(*slots) < SAME_HAND:
+                slots = [_one_of_two(*slots, side_logit=logits[1] - logits[0])]
+            finds.append([find for find in slots if find.probability > FOUND])
         return finds
 
-    def _look_closely(self, picture: np.ndarray, finds: list[_Find]) -> list[_Find]:
+    def _look_closely(
+        self, levels: list[np.ndarray], finds: list[_Find], turn_rad: float = 0.0, zoom: float = 1.0
+    ) -> list[_Find]:
         """Look again at each hand, upright and close; a hand that is not seen then is dropped."""
+        seen = self._look_again(levels, finds, self.model.run, turn_rad, zoom)
+        return [find for find in seen if find is not None]
+
+    def _look_steadily(self, levels: list[np.ndarray], finds: list[_Find]) -> list[_Find]:
+        """Look at each hand from several distances, both ways, and take the mean of what is seen."""
+        by_zoom = [
+            self._look_again(levels, finds, self.model.run_both_ways, 0.0, zoom) for zoom in STEADY_ZOOMS
+        ]
+        return [_mean(looks) for looks in zip(*by_zoom, strict=True) if any(looks)]
+
+    def _look_again(
+        self, levels: list[np.ndarray], finds: list[_Find], run: Run, turn_rad: float, zoom: float
+    ) -> list[_Find | None]:
         if not finds:
             return []
         width, height = self.model.input_size
-        turns = [(0.0,) if find.track else NEW_HAND_TURNS_RAD for find in finds]
         looks = [
-            look_affine(without_strays(find.keypoints_px), width, height, self._root, turn_rad=turn)
-            for find, own in zip(finds, turns, strict=True)
-            for turn in own
+            look_affine(without_strays(find.keypoints_px), width, height, self._root, zoom, turn_rad)
+            for find in finds
         ]
-        seen = iter(self._look(picture, looks))
         closer = []
-        for before, own in zip(finds, turns, strict=True):
-            near = [
-                find
-                for _ in own
-                for find in next(seen)
-                if _apart(find, before) < 1.0 and find.sharpness > SHARP
-            ]
-            if near:
-                best = max(near, key=lambda find: find.score)
-                memory = SIDE_MEMORY * before.side_logit if before.track else 0.0
-                closer.append(replace(best, side_logit=memory + best.side_logit, track=before.track))
+        for before, seen in zip(finds, self._look(levels, looks, run), strict=True):
+            near = [find for find in seen if _apart(find, before) < 1.0 and find.sharpness > SHARP]
+            best = max(near, key=lambda find: find.score, default=None)
+            closer.append(best and replace(best, track=before.track))
         return closer
 
-    def _numbered(self, find: _Find) -> _Find:
+    def _remembering(self, find: _Find) -> _Find:
+        """The find with the evidence for its side of the frames before."""
+        before = next(old for old in self._previous if old.track == find.track)
+        return replace(find, side_logit=SIDE_MEMORY * before.side_logit + find.side_logit)
+
+    def _numbered(self, find: _Find, followed: list[_Find]) -> _Find:
+        """The find with its track: a new number, unless it is the better idea of a hand that was followed."""
         if find.track:
             return find
+        same = [old for old in followed if _apart(find, old) < 1.0 and old.score < find.score]
+        if same:
+            return replace(find, track=same[0].track)
         self._tracks += 1
         return replace(find, track=self._tracks)
 
 
-def _view(picture: np.ndarray, A: np.ndarray, width: int, height: int) -> np.ndarray:
-    """The picture through an affine. What shrinks is averaged first, or thin fingers would flicker."""
-    pixels = round(1 / np.linalg.norm(A[:, 0]))
-    if pixels > 1:
-        picture = cv2.blur(picture, (pixels, pixels))
-    return cv2.warpAffine(picture, A, (width, height), flags=cv2.INTER_LINEAR)
+def _one_of_two(left: _Find, right: _Find, side_logit: float) -> _Find:
+    """Both slots mean the same hand: its place is the mean of theirs."""
+    likelier = max(left, right, key=lambda find: find.probability)
+    weights = np.array([left.sharpness, right.sharpness]) / (left.sharpness + right.sharpness)
+    keypoints_px = weights[0] * left.keypoints_px + weights[1] * right.keypoints_px
+    return replace(
+        likelier,
+        probability=1 - (1 - left.probability) * (1 - right.probability),
+        side_logit=side_logit,
+        keypoints_px=keypoints_px.astype(np.float32),
+    )
+
+
+def _mean(looks: tuple[_Find | None, ...]) -> _Find:
+    """One hand seen in several looks, at least one of which has it; the surer ones count for more."""
+    seen = [find for find in looks if find is not None]
+    weights = np.array([find.sharpness for find in seen])
+    weights /= weights.sum()
+    return replace(
+        max(seen, key=lambda find: find.score),
+        probability=float(weights @ [find.probability for find in seen]),
+        sharpness=sum(find.sharpness for find in seen) / len(looks),
+        side_logit=float(weights @ [find.side_logit for find in seen]),
+        keypoints_px=np.tensordot(weights, [find.keypoints_px for find in seen], 1).astype(np.float32),
+    )
 
 
 def _apart(a: _Find, b: _Find) -> float:
@@ -179,21 +263,51 @@ def _apart(a: _Find, b: _Find) -> float:
     return float(distance / max(a.size_px, b.size_px, 1.0))
 
 
+def _inside(a: _Find, b: _Find) -> float:
+    """The share of a's key-points that lie in the box of b's."""
+    points = without_strays(b.keypoints_px)
+    low, high = points.min(axis=0), points.max(axis=0)
+    return float(((a.keypoints_px >= low) & (a.keypoints_px <= high)).all(axis=1).mean())
+
+
 def _distinct(finds: list[_Find]) -> list[_Find]:
-    """Without second finds of one hand: those already tracked stay first, then the surer ones."""
+    """Without second finds of one hand, the surer ones first: a hand that is followed well stays itself.
+
+    Of finds about as sure the earlier one in the list is kept.
+    """
     kept: list[_Find] = []
-    for find in sorted(finds, key=lambda f: (f.track == 0, -f.score)):
+    for find in sorted(finds, key=lambda f: (not (f.track and f.score > SURE), -round(f.score, 2))):
         if all(_apart(find, other) > SAME_HAND for other in kept):
             kept.append(find)
     return kept
 
 
-def _as_pose(find: _Find, depth_m: np.ndarray | None, camera: Camera | None) -> HandPose:
+def _hands(finds: list[_Find]) -> list[_Find]:
+    """The first of distinct finds that can be hands beside each other. One may be faint; a second has to be
+    sure when it is new."""
+    kept: list[_Find] = []
+    for find in finds:
+        believed = find.track or find.score > (SURE if kept else FAINT)
+        if believed and all(_inside(find, other) < SAME_PLACE for other in kept):
+            kept.append(find)
+    return kept[:MOST_HANDS]
+
+
+def _sides(finds: list[_Find]) -> list[str]:
+    """Two hands are taken for a pair, one left and one right: the surer one has its way."""
+    logits = [find.side_logit + RIGHT_PRIOR_LOGIT for find in finds]
+    if len(finds) == MOST_HANDS and (logits[0] > 0) == (logits[1] > 0):
+        unsure = int(abs(logits[1]) < abs(logits[0]))
+        logits[unsure] = -logits[1 - unsure]
+    return [SIDES[int(logit > 0)] for logit in logits]
+
+
+def _as_pose(find: _Find, side: str, depth_m: np.ndarray | None, camera: Camera | None) -> HandPose:
     xyz_mm = None
     if depth_m is not None and camera is not None:
         xyz_mm = 1e3 * lift(find.keypoints_px, find.visible, depth_m, camera)
     return HandPose(
-        side=SIDES[int(find.side_logit > 0)],
+        side=side,
         score=find.score,
         keypoints_px=find.keypoints_px,
         visible=find.visible,

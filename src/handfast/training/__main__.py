@@ -19,7 +19,10 @@ def main() -> None:
         "--data",
         type=Path,
         required=True,
-        help="folder with train/ and validation/ as made by python -m handfast.data.generate",
+        help="folder made by `handfast synth bench-tof`",
+    )
+    parser.add_argument(
+        "--photos", type=Path, help="folder of labelled photos to mix in: images/, labels.jsonl"
     )
     parser.add_argument(
         "--run", type=Path, required=True, help="folder of the run; one with a state is continued"
@@ -27,9 +30,8 @@ def main() -> None:
     parser.add_argument("--devices", type=int, default=1, help="processes to share each step, one a device")
     arguments = parser.parse_args()
     recipe = load_recipe(arguments.recipe)
-    metrics = train(
-        recipe, open_batches(arguments.data, recipe.seed), arguments.run, devices=arguments.devices
-    )
+    data = open_batches(arguments.data, recipe.seed, arguments.photos)
+    metrics = train(recipe, data, arguments.run, devices=arguments.devices)
     print(" ".join(f"{name}={value:.4g}" for name, value in metrics.items()))
 
 

@@ -7,7 +7,7 @@ uninterrupted one would have seen and ends in the same weights, bit for bit, on 
 import math
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
@@ -40,11 +40,11 @@ MODEL_FILE, STATE_FILE = "model.safetensors", "state.safetensors"
 class TrainingData(Protocol):
     """Labelled images, see ``MultiTaskToFNet.tensors`` for what a batch holds.
 
-    name: identifies the data in the model's card. validation: held-out batches, may be empty.
+    name: identifies the data in the model's card. validation: held-out batches by kind, may be empty.
     """
 
     name: str
-    validation: Sequence[Batch]
+    validation: Mapping[str, Sequence[Batch]]
 
     def batch(self, step: int, batch_size: int) -> Batch:
         """The batch of a step, the same whenever it is asked for."""
@@ -125,7 +125,11 @@ def train(
                 log.scalars("train", done, scalars)
             now_s = time.monotonic()
             if data.validation and (now_s - last_validation_s > recipe.validate_every_s or done == end):
-                metrics = validate(average.module, data.validation, task.skeleton)
+                metrics = {
+                    f"{kind}_{name}": value
+                    for kind, batches in data.validation.items()
+                    for name, value in validate(average.module, batches, task.skeleton).items()
+                }
                 log.scalars("validation", done, metrics)
                 last_validation_s = time.monotonic()
             if now_s - last_save_s > recipe.checkpoint_every_s or done == end:

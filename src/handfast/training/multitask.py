@@ -13,6 +13,9 @@ from handfast.training.recipe import Recipe
 
 Batch = dict[str, np.ndarray]
 
+# Where a hidden joint is can often only be guessed.
+HIDDEN_WEIGHT = 0.3
+
 
 class MultiTaskToFNet(nn.Module):
     """``net`` is what ships, ``heads`` the auxiliary tasks (section 4)."""
@@ -30,6 +33,7 @@ class MultiTaskToFNet(nn.Module):
             )
         self.heads = ToFNetHeads(
             len(self.skeleton),
+            self.net.upsample_to_quarter.convolution.in_channels,
             self.net.visibility.in_features,
             len(self.auxiliary_skeleton) if self.auxiliary_skeleton else 0,
         )
@@ -43,7 +47,7 @@ class MultiTaskToFNet(nn.Module):
 
         batch: image (b, 120, 160) uint8; keypoints_px (b, 2, 21, 2) float32 input pixels; in_image and
         visible (b, 2, 21) bool; present (b, 2) bool; orientation and key_pose (b, 2) int64; segmentation
-        (b, 120, 160) uint8, 0 background, 1 left, 2 right hand.
+        (b, 120, 160) uint8, 0 background, 1 left, 2 right hand; rendered (b,) bool.
         """
         keypoints_px, weight = _select(batch, self.skeleton, self.fingertip_weight)
         if self.auxiliary_skeleton:
@@ -59,16 +63,28 @@ class MultiTaskToFNet(nn.Module):
             orientation=batch["orientation"],
             key_pose=batch["key_pose"],
             segmentation=batch["segmentation"].astype(np.int64),
+            rendered=batch["rendered"],
         )
         return image_tensor(batch["image"]), Targets(*map(torch.from_numpy, arrays))
 
 
 def _select(batch: Batch, skeleton: Skeleton, fingertip_weight: float) -> tuple[np.ndarray, np.ndarray]:
-    """-> key-points (b, 2, K, 2) and their weights (b, 2, K): 0 outside the image, more for fingertips."""
+    """-> key-points (b, 2, K, 2) and their weights (b, 2, K): 0 outside the image, more for fingertips, less
+    for what is hidden.
+
+    A hand that is alone teaches both slots' maps: where its joints are does not depend on which hand it is,
+    which is the harder question of the two and the visibility head's to answer.
+    """
     labelled = skeleton.select_visible(batch["in_image"]) & batch["present"][..., None]
     weight = np.ones(len(skeleton), np.float32)
     weight[list(skeleton.tips)] = fingertip_weight
-    return skeleton.select(batch["keypoints_px"]), labelled * weight
+    seen = np.where(skeleton.select_visible(batch["visible"]), 1, HIDDEN_WEIGHT).astype(np.float32)
+    keypoints_px, weight = skeleton.select(batch["keypoints_px"]), labelled * weight * seen
+    alone = np.flatnonzero(batch["present"].sum(axis=1) == 1)
+    absent = batch["present"][alone].argmin(axis=1)
+    keypoints_px[alone, absent] = keypoints_px[alone, 1 - absent]
+    weight[alone, absent] = weight[alone, 1 - absent]
+    return keypoints_px, weight
 
 
 def image_tensor(image: np.ndarray) -> Tensor:

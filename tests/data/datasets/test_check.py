@@ -95,6 +95,19 @@ def test_an_empty_folder_is_unusable_and_every_split_says_why(tmp_path, name):
     assert all(str(tmp_path) in split.problem for split in report.splits)
 
 
+def test_a_watcher_sees_what_is_read_as_it_is_read(tmp_path):
+    seen = []
+
+    def watch(split, indices):
+        for index in indices:
+            seen.append((split, index))
+            yield index
+
+    report = check_folder(dataset({"train": 4, "test": 2}, {"train": 4, "test": 2}), tmp_path, watch)
+    assert report.complete
+    assert seen == [("train", 0), ("train", 1), ("train", 2), ("train", 3), ("test", 0), ("test", 1)]
+
+
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(HandfastError, match="nowhere: no such folder"):
         check_folder(dataset({"train": 2}, {}), tmp_path / "nowhere")

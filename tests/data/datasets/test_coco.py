@@ -129,6 +129,11 @@ def test_boxes_unlabelled_hands_and_empty_images_give_no_hands(hand_folder):
         ("images/a.png", "result.json", "images\\a.png"),
         ("val2017/a.png", "annotations/coco_wholebody_val_v1.0.json", "a.png"),
         ("a.png", "labels.json", "a.png"),
+        ("val2017/a.png", "annotations/person_keypoints_val2017.json", "a.png"),
+        ("images/train2017/a.png", "annotations/hands_train2017.json", "a.png"),
+        ("images/fold1/a.png", "annotations/person_keypoints_fold1.json", "a.png"),
+        ("images/my_subset/a.png", "annotations/person_keypoints_my_subset.json", "a.png"),
+        ("images/test-dev/a.png", "annotations/person_keypoints_test-dev.json", "a.png"),
     ],
 )
 def test_images_are_found_where_the_tools_put_them(hand_folder, image, file, name):
@@ -139,18 +144,21 @@ def test_images_are_found_where_the_tools_put_them(hand_folder, image, file, nam
         np.testing.assert_array_equal(COCO.open(path, "all")[0].frame.amplitude, IMAGE)
 
 
+SUBSETS = ("train", "val", "my_val", "my-val", "trainval", "fold1", "fold11")
+
+
 def test_the_subset_in_the_name_of_the_file_tells_its_images(hand_folder):
-    """The same name in two subsets: each annotation file has its own."""
-    for value, subset in enumerate(("train", "val")):
+    """The same name in all subsets: each annotation file has its own."""
+    for value, subset in enumerate(SUBSETS):
         folder = hand_folder(
             content(entry()), f"images/{subset}/a.png", f"annotations/person_keypoints_{subset}.json"
         )
         cv2.imwrite(str(folder / "images" / subset / "a.png"), IMAGE * 0 + value)
-    for value, subset in enumerate(("train", "val")):
+    for value, subset in enumerate(SUBSETS):
         sample = COCO.open(folder / "annotations" / f"person_keypoints_{subset}.json", "all")[0]
         assert (sample.frame.amplitude == value).all()
     with pytest.raises(
-        HandfastError, match=r"person_keypoints_train.json, .*person_keypoints_val.json; give the path"
+        HandfastError, match=r"person_keypoints_train.json, .*person_keypoints_val.json.*; give the path"
     ):
         COCO.open(folder, "all")
 
@@ -186,6 +194,41 @@ def test_wrong_keypoints_are_refused_by_file_and_annotation(hand_folder, change,
         COCO.open(folder, "all")[0]
 
 
+@pytest.mark.parametrize(
+    "annotation, category",
+    [
+        ({"category_id": [1]}, {}),
+        ({}, {"keypoints": 5}),
+        ({"attributes": ["left"]}, {}),
+    ],
+)
+def test_entries_of_another_type_are_refused_by_file_and_annotation(hand_folder, annotation, category):
+    folder = hand_folder(content(entry(**annotation), **category))
+    with pytest.raises(HandfastError, match=r"default.json: annotation 5: not as COCO describes it: "):
+        COCO.open(folder, "all")[0]
+
+
+@pytest.mark.parametrize(
+    "change, reason",
+    [
+        ({"camera": {"fx": 30, "fy": 30, "cx": "a", "cy": 10}}, ""),
+        ({"camera": {"fx": 30, "fy": 30, "cx": float("nan"), "cy": 10}}, ".*finite centre"),
+        ({"camera": {"fx": 30, "fy": 30}}, ".*cx"),
+        ({"camera": [30, 30, 15, 10]}, ""),
+        ({"depth_unit_mm": -1}, "expected depth_unit_mm above 0"),
+        ({"depth_unit_mm": float("nan")}, "expected depth_unit_mm above 0"),
+        ({"depth_unit_mm": "mm"}, ""),
+    ],
+)
+def test_a_wrong_camera_or_depth_unit_is_refused_by_image(hand_folder, change, reason):
+    labels = content(entry())
+    labels["images"][0] |= change
+    with pytest.raises(
+        HandfastError, match=rf"default.json: a.png: camera or depth_unit_mm is wrong: {reason}"
+    ):
+        COCO.open(hand_folder(labels), "all")[0]
+
+
 def test_a_category_of_other_keypoints_is_refused(hand_folder):
     folder = hand_folder(content(entry(keypoints=[1, 2, 2] * 4), keypoints=["a", "b", "c", "d"]))
     with pytest.raises(HandfastError, match="annotation 5: expected the 21 key-points of hand21"):
@@ -214,6 +257,7 @@ def test_broken_annotation_files_are_named(hand_folder, tmp_path):
         ([], "expected COCO's images"),
         ({"images": []}, "categories"),
         (content(entry(image_id=2)), r"images that are not listed: \[2\]"),
+        (content(entry(image_id="x"), entry(image_id=9)), r"images that are not listed: \[9, 'x'\]"),
     ):
         with pytest.raises(HandfastError, match=f"person_keypoints_default.json: .*{reason}"):
             COCO.open(hand_folder(labels), "all")

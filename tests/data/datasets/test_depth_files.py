@@ -2,13 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from handfast.data.datasets.depth_files import (
-    hand_label,
-    parse_joints,
-    read_depth,
-    read_named_rows,
-    read_rows,
-)
+from handfast.data.datasets.depth_files import parse_joints, read_depth, read_named_rows, read_rows
 from handfast.errors import HandfastError
 from handfast.geometry import Camera
 
@@ -62,12 +56,3 @@ def test_depth_of_another_size_or_type_is_refused(tmp_path, image):
     cv2.imwrite(str(path), image)
     with pytest.raises(HandfastError, match=r"depth\.png: expected 16-bit depth of 40 x 30"):
         read_depth(path, CAMERA)
-
-
-def test_a_label_projects_and_refuses_joints_behind_the_camera():
-    joints_m = np.tile([0.1, -0.05, 0.5], (21, 1))
-    label = hand_label("frame 3", CAMERA, joints_m, "left")
-    assert label.side == "left" and np.allclose(label.keypoints_px, (40, 5))
-    joints_m[4, 2] = -0.5
-    with pytest.raises(HandfastError, match=r"frame 3: expected joints ahead of the camera, got .* -0\.5 m"):
-        hand_label("frame 3", CAMERA, joints_m, "left")

@@ -89,6 +89,9 @@ def test_without_vertices_there_is_no_skin(tmp_path, views):
             {"verts": [[[0.1, 0.2, 0.5]] * 21] * 2},
             r"_verts\.json: entry 0: expected numbers of shape \(778, 3\)",
         ),
+        ({"xyz": [[[0.1, 0.2, -0.5]] * 21] * 2}, r"_xyz\.json: entry 0: expected points .* z = -0\.5 m"),
+        ({"xyz": [[[100, 200, 500]] * 21] * 2}, r"_xyz\.json: entry 0: expected points .* z = 500 m"),
+        ({"verts": [[[0.1, 0.2, -0.5]] * 778] * 2}, "_xyz.json: entry 0: expected points"),
         ({"K": [[[1, 0], [0, 1]]] * 2}, r"_K\.json: entry 0: expected numbers of shape \(3, 3\)"),
     ],
 )

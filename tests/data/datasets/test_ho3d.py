@@ -117,6 +117,8 @@ def test_counts_are_those_of_the_originals():
         ),
         ({"handJoints3D": np.full((21, 3), np.nan)}, "handJoints3D: expected finite numbers"),
         ({"handJoints3D": None}, r"handJoints3D: expected numbers of shape \(21, 3\), got"),
+        ({"handJoints3D": np.full((21, 3), 0.5)}, "handJoints3D: expected points .* z = -0.5 m"),
+        ({"handJoints3D": np.full((21, 3), -500.0)}, "handJoints3D: expected points .* z = 500 m"),
         ({"camMat": np.full((3, 3), np.nan)}, "camMat: expected finite numbers"),
         ({"camMat": None}, r"camMat: expected numbers of shape \(3, 3\), got"),
     ],
@@ -150,9 +152,12 @@ def test_lists_that_do_not_fit_are_refused_by_name(tmp_path, views):
     write_evaluation_truth(tmp_path, views[:1])
     with pytest.raises(HandfastError, match=r"evaluation_xyz\.json: expected 2 matrices.*got 1"):
         HO3D_V2.open(tmp_path, "evaluation")[0]
-    (tmp_path / "evaluation.txt").write_text("ABF10/0000\nMC1-0017\n")
+    (tmp_path / "evaluation.txt").write_bytes(b"ABF10/0000\n\xff\xfe/0017\n")
+    with pytest.raises(HandfastError, match=r"evaluation\.txt: expected text with the frames"):
+        HO3D_V2.open(tmp_path, "evaluation")
+    (tmp_path / "evaluation.txt").write_text("ABF10/0000\n\nABF10/0001\nMC1 0017\n")
     with pytest.raises(
-        HandfastError, match=r"evaluation\.txt: line 2: expected SEQUENCE/FRAME, got 'MC1-0017'"
+        HandfastError, match=r"evaluation\.txt: line 4: expected SEQUENCE/FRAME, got 'MC1 0017'"
     ):
         HO3D_V2.open(tmp_path, "evaluation")
     with pytest.raises(HandfastError, match="split 'test': expected one of train, evaluation"):

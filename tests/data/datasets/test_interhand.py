@@ -140,6 +140,8 @@ def break_(parts, how):
             frame["world_coord"][2][1] = float("nan")
         case "frame":
             parts["joint_3d"]["3"].pop("69148")
+        case "units":
+            frame["world_coord"] = (1000 * np.array(frame["world_coord"])).tolist()
         case "camera":
             camera["focal"].pop("400026")
         case "matrix":
@@ -155,6 +157,7 @@ def break_(parts, how):
         ("joints", r"joint_3d.json: capture 3, frame 69148: expected numbers of shape \(42, 3\)"),
         ("NaN", "joint_3d.json: capture 3, frame 69148: expected finite"),
         ("frame", "joint_3d.json: capture 3, frame 69148: missing"),
+        ("units", "joint_3d.json: capture 3, frame 69148: expected points 0 to 10 m"),
         ("camera", "camera.json: capture 3, camera 400026"),
         ("matrix", "camera.json: capture 3, camera 400026"),
         ("list", "camera.json: capture 3, camera 400026"),
@@ -173,6 +176,10 @@ def test_wrong_entries_are_named_when_read(written, how, named):
         (lambda data: data["annotations"][1].update(joint_valid=[[1]] * 21), "image 326751: expected .* 42"),
         (lambda data: data["annotations"][1].update(image_id=9), "data.json: .* 9"),
         (lambda data: data["images"][1].pop("camera"), "data.json: expected id, file_name"),
+        (lambda data: data["images"][1].update(file_name=["a"]), "data.json: expected id, file_name"),
+        (lambda data: data["images"][1].update(width="160"), "data.json: expected id, file_name"),
+        (lambda data: data["images"][1].update(id=[1]), "data.json: expected images"),
+        (lambda data: data["annotations"][1].update(joint_valid={"a": 1}), "data.json: "),
         (lambda data: data.pop("annotations"), "data.json: .*annotations"),
     ],
 )
@@ -181,6 +188,14 @@ def test_a_wrong_index_is_refused_when_opened(written, change, named):
     change(parts["data"])
     write(folder, parts)
     with pytest.raises(HandfastError, match=named):
+        INTERHAND.open(folder, "train")
+
+
+def test_joints_of_another_type_are_refused_when_opened(written):
+    folder, parts = written
+    parts["joint_3d"]["3"]["69148"]["world_coord"] = {"wrist": [1, 2, 3]}
+    write(folder, parts)
+    with pytest.raises(HandfastError, match=r"joint_3d.json: expected JSON with the joints"):
         INTERHAND.open(folder, "train")
 
 

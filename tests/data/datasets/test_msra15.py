@@ -151,5 +151,7 @@ def test_labels_with_z_forwards_are_refused(folder):
         " ".join(str(-float(n)) if i % 3 == 2 else n for i, n in enumerate(line.split())) for line in lines
     ]
     path.write_text("\n".join([count, *flipped]))
-    with pytest.raises(HandfastError, match=r"P0/1/000000_depth\.bin: expected joints ahead of the camera"):
+    with pytest.raises(
+        HandfastError, match=r"P0/1/000000_depth\.bin: expected points 0 to 10 m ahead of the camera"
+    ):
         MSRA15.open(folder, "P0")[0]

@@ -117,6 +117,10 @@ def test_wrong_joints_of_the_common_file_are_named_by_image(folder):
     change(multiview(folder), lambda content: content["root"][0].pop("img_paths"))
     with pytest.raises(HandfastError, match=r"hands_v143_14817.json: .*img_paths"):
         PANOPTIC.open(folder, "multiview")
+    for wrong in (7, ["a.jpg"], None):
+        change(multiview(folder), lambda content, wrong=wrong: content["root"][0].update(img_paths=wrong))
+        with pytest.raises(HandfastError, match=r"hands_v143_14817.json: expected .* img_paths \(text\)"):
+            PANOPTIC.open(folder, "multiview")
 
 
 def test_missing_and_broken_files_are_named(folder):

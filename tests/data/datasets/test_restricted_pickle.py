@@ -1,3 +1,4 @@
+import codecs
 import os
 import pickle
 
@@ -89,6 +90,13 @@ def test_a_pickle_that_runs_a_command_is_refused_without_effect(path, tmp_path, 
 def test_what_is_refused_is_named(path, call, arguments, named):
     path.write_bytes(pickle.dumps(Malice(call, *arguments), 4))
     with pytest.raises(HandfastError, match=rf"anno\.pickle: refused: it asks for {named},"):
+        load_pickle(path)
+
+
+@pytest.mark.parametrize("encoding", ["rot13", "hex", "utf-8"])
+def test_text_is_turned_into_bytes_in_the_one_way_that_pickles_need(path, encoding):
+    path.write_bytes(pickle.dumps(Malice(codecs.encode, "secret", encoding), 2))
+    with pytest.raises(HandfastError, match=rf"anno\.pickle: expected bytes as latin1, got '{encoding}'"):
         load_pickle(path)
 
 

@@ -81,6 +81,18 @@ def test_counts_are_those_of_the_original():
     assert RHD.splits == {"training": 41258, "evaluation": 2728}
 
 
+def test_what_is_seen_lies_ahead_of_the_camera_and_what_is_not_may_be_anywhere(tmp_path, views):
+    labels = annotation(views[0])
+    seen = labels["uv_vis"][:, 2] == 1
+    labels["xyz"][np.flatnonzero(~seen)[0], 2] = -1
+    write(tmp_path, "training", views[:1], {0: labels})
+    assert len(RHD.open(tmp_path, "training")[0].hands) == 2
+    labels["xyz"][np.flatnonzero(seen)[0], 2] = -1
+    write(tmp_path, "training", views[:1], {0: labels})
+    with pytest.raises(HandfastError, match=r"anno_training\.pickle: frame 0: xyz: expected points .* -1 m"):
+        RHD.open(tmp_path, "training")[0]
+
+
 def spoilt(view, **changes):
     return {0: annotation(view) | changes}
 

@@ -141,6 +141,19 @@ def test_broken_labels_are_refused_by_name(labels_only, variables, message):
         STB.open(labels_only, "test_left")
 
 
+@pytest.mark.parametrize(("z_mm", "z_m"), [(-500, "-0.5"), (5e5, "500")])
+def test_labels_in_other_axes_or_units_are_refused(labels_only, z_mm, z_m):
+    hand_para = np.full((3, 21, 2), float(z_mm))
+    scipy_io.savemat(labels_only / "labels" / "B1Counting_BB.mat", {"handPara": hand_para})
+    (labels_only / "images" / "B1Random").mkdir()
+    scipy_io.savemat(labels_only / "labels" / "B1Random_BB.mat", {"handPara": np.ones((3, 21, 0))})
+    cv2.imwrite(
+        str(labels_only / "images" / "B1Counting" / "BB_left_0.png"), np.zeros((480, 640, 3), np.uint8)
+    )
+    with pytest.raises(HandfastError, match=rf"BB_left_0\.png: expected points .* z = {z_m} m"):
+        STB.open(labels_only, "test_left")[0]
+
+
 def test_missing_files_and_unknown_splits_are_named(copy, tmp_path):
     folder, _ = copy
     with pytest.raises(HandfastError, match=r"B1Counting_BB\.mat: missing"):

@@ -1,5 +1,6 @@
 """The public data sets by name."""
 
+from handfast.data.datasets.bench import BENCHES
 from handfast.data.datasets.coco import COCO
 from handfast.data.datasets.fpha import FPHA
 from handfast.data.datasets.freihand import FREIHAND
@@ -26,4 +27,5 @@ DATASETS: dict[str, DataSet] = {
     "interhand": INTERHAND,
     "panoptic": PANOPTIC,
     "coco": COCO,
+    **BENCHES,
 }

@@ -1,11 +1,10 @@
 """Whether a user's copy of a data set is complete and can be read."""
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
 
 from handfast.data.datasets.samples import DataSet, Samples
 from handfast.errors import HandfastError
@@ -58,10 +57,17 @@ class Report:
         return any(split.usable for split in self.splits)
 
 
-def check_folder(dataset: DataSet, folder: Path) -> Report:
+def _unwatched(split: str, indices: Sequence[int]) -> Sequence[int]:
+    return indices
+
+
+def check_folder(
+    dataset: DataSet, folder: Path, watch: Callable[[str, Sequence[int]], Iterable[int]] = _unwatched
+) -> Report:
     """Count the samples of every split and read some: the first, the last and others evenly between.
 
-    On a terminal a bar on stderr tells how far it is. Raises HandfastError if there is no such folder.
+    watch: (split, indices to read) -> the same indices, taken one by one as the samples are read: a place
+    for a bar. Raises HandfastError if there is no such folder.
     """
     if not folder.exists():
         raise HandfastError(f"{folder}: no such folder; give the one that holds {dataset.title}")
@@ -74,7 +80,7 @@ def check_folder(dataset: DataSet, folder: Path) -> Report:
             reports.append(SplitReport(split, 0, expected, str(error), 0, ()))
             continue
         indices = spread(len(samples), READ_SAMPLES)
-        read, unreadable = _read(samples, indices, split)
+        read, unreadable = _read(samples, watch(split, indices))
         reports.append(SplitReport(split, len(samples), expected, None, len(indices), tuple(unreadable)))
         kept += [(split, samples.keys[i], read[i]) for i in _some(list(read), wanted)]
     return Report(tuple(reports), tuple(kept[:KEPT_SAMPLES]))
@@ -89,15 +95,10 @@ def _some(items: list[int], wanted: int) -> list[int]:
     return [items[i] for i in spread(len(items), wanted)]
 
 
-def _read(
-    samples: Samples, indices: list[int], split: str
-) -> tuple[dict[int, HandSample], list[tuple[str, str]]]:
+def _read(samples: Samples, indices: Iterable[int]) -> tuple[dict[int, HandSample], list[tuple[str, str]]]:
     """The samples that can be read, and the keys of the others with what is wrong."""
-    console = Console(stderr=True)
     read, unreadable = {}, []
-    for index in track(
-        indices, description=split, console=console, transient=True, disable=not console.is_terminal
-    ):
+    for index in indices:
         try:
             read[index] = samples[index]
         except HandfastError as error:

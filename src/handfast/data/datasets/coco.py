@@ -21,6 +21,7 @@ https://github.com/jin-s13/COCO-WholeBody.
 """
 
 import json
+import math
 import os
 import re
 from collections import defaultdict
@@ -33,6 +34,7 @@ import numpy as np
 from handfast.data.datasets.reading import label_array, read_as_stored, read_json
 from handfast.data.datasets.samples import DataSet, Samples, check_split
 from handfast.errors import HandfastError
+from handfast.files import write_whole
 from handfast.geometry import Camera
 from handfast.skeleton import HAND21, SIDES, SKELETONS, Skeleton
 from handfast.structures import Frame, HandLabel, HandSample
@@ -59,14 +61,20 @@ def open_coco(folder: Path, split: str) -> Samples:
             f"got none of {error}"
         ) from error
     if strangers:
-        raise HandfastError(f"{path}: annotations of images that are not listed: {sorted(strangers)[:5]}")
+        raise HandfastError(
+            f"{path}: annotations of images that are not listed: {sorted(strangers, key=str)[:5]}"
+        )
     folders = _image_folders(path)
 
     def read(index: int) -> HandSample:
         frame = _read_frame(path, index, images[index], names[index], folders)
         hands = []
         for annotation in annotations_of[images[index]["id"]]:
-            hands += _hands(annotation, categories, f"{path}: annotation {annotation.get('id')}")
+            where = f"{path}: annotation {annotation.get('id')}"
+            try:
+                hands += _hands(annotation, categories, where)
+            except (AttributeError, TypeError) as error:
+                raise HandfastError(f"{where}: not as COCO describes it: {error}") from error
         return HandSample(frame, tuple(hands))
 
     return Samples(names, read)
@@ -80,11 +88,10 @@ def write_coco(folder: Path, samples: Iterable[HandSample]) -> None:
     hands differ in their skeletons.
     """
     image_folder = folder / "images" / "default"
-    image_folder.mkdir(parents=True, exist_ok=True)
     images, annotations, skeleton = [], [], None
     for number, sample in enumerate(samples):
         name = f"{number:06d}.png"
-        _write(image_folder / name, cv2.imencode(".png", _picture(sample.frame))[1].tobytes())
+        write_whole(image_folder / name, cv2.imencode(".png", _picture(sample.frame))[1].tobytes())
         images.append(_image_entry(number + 1, name, sample.frame))
         for hand in sample.hands:
             skeleton = skeleton or hand.skeleton
@@ -96,8 +103,7 @@ def write_coco(folder: Path, samples: Iterable[HandSample]) -> None:
             annotations.append(_annotation_entry(len(annotations) + 1, number + 1, hand))
     content = {"images": images, "annotations": annotations, "categories": _categories(skeleton or HAND21)}
     path = folder / "annotations" / "person_keypoints_default.json"
-    path.parent.mkdir(exist_ok=True)
-    _write(path, json.dumps(content, allow_nan=False).encode())
+    write_whole(path, json.dumps(content, allow_nan=False).encode())
 
 
 def _annotation_file(path: Path) -> Path:
@@ -116,18 +122,21 @@ def _annotation_file(path: Path) -> Path:
 def _image_folders(path: Path) -> list[Path]:
     """Where the images of an annotation file may lie, the likeliest first.
 
-    A folder named after a word of the file's name, but for a year (train2017), holds that subset's.
+    A folder that the file's name ends in, or one named after a word of it but for a year (train2017), holds
+    that subset's.
     """
     home = path.parent.parent if path.parent.name == "annotations" else path.parent
     words = re.split(r"[_.\-]", path.stem)
     bases = [base for base in (home / "images", home) if base.is_dir()]
-    subsets = [
-        entry
+    folders = [
+        base / name
         for base in bases
-        for entry in sorted(base.iterdir())
-        if entry.name.rstrip("0123456789") in words and entry.is_dir()
+        for name in sorted(entry.name for entry in os.scandir(base) if entry.is_dir())
     ]
-    return subsets + bases
+    at_the_end = [f for f in folders if re.search(rf"(^|[_.\-]){re.escape(f.name)}$", path.stem)]
+    by_word = [f for f in folders if f.name.rstrip("0123456789") in words]
+    # Of my_subset and subset, both at the end of its name, the longer one is meant.
+    return sorted(at_the_end, key=lambda f: -len(f.name)) + by_word + bases
 
 
 def _read_frame(path: Path, index: int, image: dict, name: str, folders: list[Path]) -> Frame:
@@ -145,6 +154,8 @@ def _read_frame(path: Path, index: int, image: dict, name: str, folders: list[Pa
     try:
         camera = Camera(**image["camera"], width=width, height=height) if "camera" in image else None
         depth_unit_mm = float(image.get("depth_unit_mm", 1.0))
+        if not 0 < depth_unit_mm < math.inf:
+            raise HandfastError(f"expected depth_unit_mm above 0, got {depth_unit_mm}")
     except (TypeError, ValueError, HandfastError) as error:
         raise HandfastError(f"{path}: {name}: camera or depth_unit_mm is wrong: {error}") from error
     match pixels.dtype, pixels.ndim:
@@ -268,12 +279,6 @@ def _categories(skeleton: Skeleton) -> list[dict]:
         }
         for side in SIDES
     ]
-
-
-def _write(path: Path, data: bytes) -> None:
-    part = path.with_name(f".{path.name}.part")
-    part.write_bytes(data)
-    os.replace(part, path)
 
 
 COCO = DataSet(

@@ -1,4 +1,4 @@
-"""What the readers of depth data sets share: 16-bit pictures, tables of joints, labels from joints."""
+"""What the readers of depth data sets share: 16-bit pictures, tables of joints."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,8 +9,6 @@ from handfast.data.datasets.reading import read_as_stored
 from handfast.data.datasets.samples import need_file
 from handfast.errors import HandfastError
 from handfast.geometry import Camera
-from handfast.skeleton import HAND21, Skeleton
-from handfast.structures import HandLabel
 
 
 def read_depth(path: Path, camera: Camera) -> np.ndarray:
@@ -63,17 +61,3 @@ def parse_joints(path: Path, rows: Sequence[tuple[int, str]], joints: int) -> np
             "unpack it again"
         )
     return points.reshape(-1, joints, 3)
-
-
-def hand_label(
-    where: str, camera: Camera, joints_m: np.ndarray, side: str, skeleton: Skeleton = HAND21
-) -> HandLabel:
-    """The label of joints (K, 3) m in camera space. Raises HandfastError, naming where, if one has z <= 0."""
-    if (nearest_m := joints_m[:, 2].min()) <= 0:
-        raise HandfastError(f"{where}: expected joints ahead of the camera, got one at z = {nearest_m} m")
-    return HandLabel(
-        side=side,
-        keypoints_px=camera.project(joints_m).astype(np.float32),
-        keypoints_m=joints_m.astype(np.float32),
-        skeleton=skeleton,
-    )

@@ -12,10 +12,10 @@ Pose Annotations" (CVPR; arXiv 1704.02463). Description and scripts at the home 
 (the annotations may be a later Hand_pose_annotation_v1_1). Joints: wrist, the five roots from thumb to little
 finger, then three joints of each finger; what the set calls the mcp, pip and dip of the thumb are our cmc,
 mcp and ip. World coordinates are the depth camera's: the authors' script draws joints on depth pictures with
-the intrinsics alone, and on colour pictures after the extrinsics. So ``train`` and ``test``, the official
-split, are depth pictures with labels as given; ``train_colour`` and ``test_colour`` are the same moments seen
-by the colour camera. The two are not registered. skeleton.txt is empty where a sequence has no frames.
-Sensors, tape and wires on the hand are seen in colour.
+the intrinsics alone, and on colour pictures after the extrinsics. So ``train`` and ``test`` are depth
+pictures with labels as given; ``train_colour`` and ``test_colour`` are the same moments seen by the colour
+camera. The two are not registered. This is the official action split; the set's readme has others for pose.
+skeleton.txt is empty where a sequence has no frames. Sensors, tape and wires on the hand are seen in colour.
 
 Not verified on the data: the unit of depth (1 mm in the loaders of others); the counts in the split file;
 that every labelled frame has its pictures; frames in each split (more than 100 000 in all, by the paper).
@@ -26,8 +26,8 @@ from pathlib import Path
 
 import numpy as np
 
-from handfast.data.datasets.depth_files import hand_label, parse_joints, read_depth, read_named_rows
-from handfast.data.datasets.reading import read_colour
+from handfast.data.datasets.depth_files import parse_joints, read_depth, read_named_rows
+from handfast.data.datasets.reading import hand_label, read_colour
 from handfast.data.datasets.samples import DataSet, Samples, check_split
 from handfast.errors import HandfastError
 from handfast.geometry import Camera, transform
@@ -96,10 +96,10 @@ def open_fpha(folder: Path, split: str) -> Samples:
 
 
 def _load_sequences(path: Path) -> dict[str, list[str]]:
-    """The official split: sequences such as 'Subject_1/put_salt/1' by 'train' and 'test'."""
+    """The official action split: sequences such as 'Subject_1/put_salt/1' by 'train' and 'test'."""
     sequences, counts = {}, {}
     part = None
-    for line, first, second in read_named_rows(path, "the official split"):
+    for line, first, second in read_named_rows(path, "the official action split"):
         if first in _HEADERS:
             part = _HEADERS[first]
             sequences[part], counts[part] = [], second

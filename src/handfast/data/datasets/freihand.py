@@ -19,13 +19,11 @@ objects out, as our segmentation does, could not be verified; nor that pixel cen
 
 from pathlib import Path
 
-import numpy as np
-
 from handfast.data.datasets.json_matrices import JsonMatrices
-from handfast.data.datasets.reading import camera_from_matrix, label_array, read_colour
+from handfast.data.datasets.reading import camera_from_matrix, hand_label, label_array, read_colour
 from handfast.data.datasets.samples import DataSet, Samples, check_split, need_file
 from handfast.errors import HandfastError
-from handfast.structures import Frame, HandLabel, HandSample
+from handfast.structures import Frame, HandSample
 
 _SHAPE = (224, 224)
 _SPLITS = {"training": 130_240, "evaluation": 3_960}
@@ -61,14 +59,8 @@ def open_freihand(folder: Path, split: str) -> Samples:
         skin_m = None
         if has_vertices:
             skin_m = label_array(vertices[row], (_VERTICES, 3), f"{vertices.path}: entry {row}")
-            skin_m = skin_m.astype(np.float32)
-        hand = HandLabel(
-            side="right",
-            keypoints_px=camera.project(points_m).astype(np.float32),
-            keypoints_m=points_m.astype(np.float32),
-            vertices_m=skin_m,
-        )
-        return HandSample(frame, (hand,))
+        where = f"{joints.path}: entry {row}"
+        return HandSample(frame, (hand_label(where, camera, points_m, "right", vertices_m=skin_m),))
 
     return Samples(keys, read)
 

@@ -24,10 +24,11 @@ from pathlib import Path
 
 import numpy as np
 
+from handfast.data.datasets.depth_files import read_rows
 from handfast.data.datasets.json_matrices import JsonMatrices
-from handfast.data.datasets.reading import camera_from_matrix, label_array, read_colour
+from handfast.data.datasets.reading import camera_from_matrix, hand_label, label_array, read_colour
 from handfast.data.datasets.restricted_pickle import load_pickle
-from handfast.data.datasets.samples import DataSet, Samples, check_split, need_file
+from handfast.data.datasets.samples import DataSet, Samples, check_split
 from handfast.errors import HandfastError
 from handfast.geometry import Camera
 from handfast.skeleton import HAND21_NAMES
@@ -56,12 +57,12 @@ def open_ho3d(folder: Path, split: str) -> Samples:
     Raises HandfastError for an unknown split, and for missing or broken files.
     """
     check_split(split, dict.fromkeys(_SPLITS))
-    path = need_file(folder / f"{split}.txt", "the frames of the split, one a line")
-    lines = path.read_text(encoding="utf-8").split()
-    for number, line in enumerate(lines, 1):
+    path = folder / f"{split}.txt"
+    lines = read_rows(path, "the frames of the split, one a line")
+    for number, line in lines:
         if line.count("/") != 1:
             raise HandfastError(f"{path}: line {number}: expected SEQUENCE/FRAME, got {line!r}")
-    keys = tuple(f"{split}/{line}" for line in lines)
+    keys = tuple(f"{split}/{line}" for _, line in lines)
     picture = "png" if keys and _file(folder, keys[0], "rgb", "png").is_file() else "jpg"
     joints, vertices = (_published(folder, split, kind, len(keys)) for kind in ("xyz", "verts"))
 
@@ -81,14 +82,15 @@ def open_ho3d(folder: Path, split: str) -> Samples:
             colour=read_colour(_file(folder, keys[index], "rgb", picture), _SHAPE),
         )
         if joints is not None:
-            points = label_array(joints[index], (21, 3), f"{joints.path}: entry {index}")
+            where = f"{joints.path}: entry {index}"
+            points = label_array(joints[index], (21, 3), where)
         else:
-            shape = (21, 3) if split == "train" else (3,)
-            points = label_array(meta["handJoints3D"], shape, f"{path}: handJoints3D").reshape(-1, 3)
+            where, shape = f"{path}: handJoints3D", (21, 3) if split == "train" else (3,)
+            points = label_array(meta["handJoints3D"], shape, where).reshape(-1, 3)
         skin = None
         if vertices is not None:
             skin = label_array(vertices[index], (_VERTICES, 3), f"{vertices.path}: entry {index}")
-        return HandSample(frame, (_hand(points, skin, camera),))
+        return HandSample(frame, (_hand(where, camera, points, skin),))
 
     return Samples(keys, read)
 
@@ -105,18 +107,14 @@ def _file(folder: Path, key: str, kind: str, suffix: str) -> Path:
     return folder / split / sequence / kind / f"{number}.{suffix}"
 
 
-def _hand(points: np.ndarray, skin: np.ndarray | None, camera: Camera) -> HandLabel:
+def _hand(where: str, camera: Camera, points: np.ndarray, skin: np.ndarray | None) -> HandLabel:
     """The label of MANO's joints (21, 3), or of the root alone (1, 3), and of vertices, in OpenGL's axes."""
-    known = len(points)
-    points_m, points_px = np.zeros((21, 3), np.float32), np.zeros((21, 2), np.float32)
-    points_m[:known] = points * _FROM_OPENGL
-    points_px[:known] = camera.project(points * _FROM_OPENGL)
-    return HandLabel(
-        side="right",
-        keypoints_px=points_px[_TO_HAND21],
-        keypoints_m=points_m[_TO_HAND21],
-        labelled=None if known == 21 else (np.arange(21) < known)[_TO_HAND21],
-        vertices_m=None if skin is None else (skin * _FROM_OPENGL).astype(np.float32),
+    points_m = np.zeros((21, 3))
+    points_m[: len(points)] = points * _FROM_OPENGL
+    labelled = np.arange(21) < len(points)
+    vertices_m = None if skin is None else skin * _FROM_OPENGL
+    return hand_label(
+        where, camera, points_m[_TO_HAND21], "right", labelled=labelled[_TO_HAND21], vertices_m=vertices_m
     )
 
 

@@ -23,7 +23,8 @@ from pathlib import Path
 
 import numpy as np
 
-from handfast.data.datasets.depth_files import hand_label, parse_joints, read_depth, read_named_rows
+from handfast.data.datasets.depth_files import parse_joints, read_depth, read_named_rows
+from handfast.data.datasets.reading import hand_label
 from handfast.data.datasets.samples import DataSet, Samples, check_split
 from handfast.geometry import Camera
 from handfast.skeleton import ICVL16

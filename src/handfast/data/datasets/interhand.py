@@ -23,11 +23,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from handfast.data.datasets.reading import camera_from_matrix, label_array, read_colour, read_json
+from handfast.data.datasets.reading import (
+    camera_from_matrix,
+    hand_label,
+    label_array,
+    read_colour,
+    read_json,
+)
 from handfast.data.datasets.samples import DataSet, Samples, check_split
 from handfast.errors import HandfastError
 from handfast.geometry import Camera
-from handfast.structures import Frame, HandLabel, HandSample
+from handfast.structures import Frame, HandSample
 
 SPLITS = {"train": 1_361_062, "val": 380_125, "test": 849_160}
 
@@ -69,9 +75,14 @@ def open_interhand(folder: Path, split: str) -> Samples:
         camera, position_mm, rotation = _camera(path_of("camera"), cameras, image)
         world_mm = _world(path_of("joint_3d"), joints, image)
         points_m = (world_mm - position_mm) @ rotation.T * 1e-3
-        hands = [_label(side, points_m, annotation.joint_valid, camera) for side in _FIRST_JOINT]
-        frame = Frame(index, 0.0, camera=camera, colour=colour)
-        return HandSample(frame, tuple(hand for hand in hands if hand is not None))
+        where = f"{path_of('joint_3d')}: capture {image.capture}, frame {image.frame_idx}"
+        hands = []
+        for side, first in _FIRST_JOINT.items():
+            order = first + _FROM_HAND21
+            labelled = annotation.joint_valid[order]
+            if labelled.any():
+                hands.append(hand_label(where, camera, points_m[order], side, labelled=labelled))
+        return HandSample(Frame(index, 0.0, camera=camera, colour=colour), tuple(hands))
 
     return Samples(tuple(image.file_name for image in images), read)
 
@@ -97,7 +108,7 @@ def _read_index(path: Path) -> tuple[list[_Image], list[_Annotation]]:
         image_of = {image.id: image for image in index["images"]}
         images = [image_of[annotation.image_id] for annotation in annotations]
         wrong = next((a for a in annotations if a.joint_valid.shape != (42,)), None)
-        unknown = next((i for i in images if None in i), None)
+        unknown = next((i for i in images if None in i or not _has_right_types(i)), None)
     except (KeyError, TypeError, AttributeError) as error:
         raise HandfastError(
             f"{path}: expected images, and annotations each with an image_id among them and joint_valid, "
@@ -110,6 +121,11 @@ def _read_index(path: Path) -> tuple[list[_Image], list[_Annotation]]:
     if unknown is not None:
         raise HandfastError(f"{path}: expected {', '.join(_Image._fields)} of an image, got {unknown}")
     return images, annotations
+
+
+def _has_right_types(image: _Image) -> bool:
+    """What only names an entry of another file may be a number or text."""
+    return isinstance(image.file_name, str) and isinstance(image.width, int) and isinstance(image.height, int)
 
 
 def _camera(path: Path, cameras: object, image: _Image) -> tuple[Camera, np.ndarray, np.ndarray]:
@@ -139,23 +155,6 @@ def _world(path: Path, joints: object, image: _Image) -> np.ndarray:
     except (KeyError, TypeError) as error:
         raise HandfastError(f"{where}: missing, but there is an image of it; unpack it again") from error
     return label_array(value, (42, 3), where)
-
-
-def _label(side: str, points_m: np.ndarray, valid: np.ndarray, camera: Camera) -> HandLabel | None:
-    """The hand of one side out of both hands' joints; None if none of its joints is valid."""
-    order = _FIRST_JOINT[side] + _FROM_HAND21
-    labelled = valid[order]
-    if not labelled.any():
-        return None
-    keypoints_m = np.where(labelled[:, None], points_m[order], 0.0)
-    keypoints_px = np.zeros((21, 2))
-    keypoints_px[labelled] = camera.project(keypoints_m[labelled])
-    return HandLabel(
-        side,
-        keypoints_px.astype(np.float32),
-        keypoints_m.astype(np.float32),
-        labelled=None if labelled.all() else labelled,
-    )
 
 
 INTERHAND = DataSet(

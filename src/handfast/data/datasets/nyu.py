@@ -23,9 +23,8 @@ from pathlib import Path
 
 import numpy as np
 
-from handfast.data.datasets.depth_files import hand_label
 from handfast.data.datasets.mat_files import load_mat
-from handfast.data.datasets.reading import label_array, read_colour
+from handfast.data.datasets.reading import hand_label, label_array, read_colour
 from handfast.data.datasets.samples import DataSet, Samples, check_split, need_file
 from handfast.errors import HandfastError
 from handfast.geometry import Camera

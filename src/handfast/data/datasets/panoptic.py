@@ -11,11 +11,12 @@ From http://domedb.perception.cs.cmu.edu/handdb.html. Three archives, unpacked s
 - The joints are hand21's, in its order. One that is not 1 in the third column has no label. Visibility is not
   told.
 - One hand is labelled in each image, however many it shows.
-- Not verified: the licence; that coordinates count from 0 and not, as MATLAB does, from 1; and that all hands
-  of hand143_panopticdb are right ones: its file names no side, some who use it say so.
+- Not verified: the licence; that coordinates count from 0 and not, as MATLAB does, from 1; that all hands of
+  hand143_panopticdb are right ones: its file names no side, some who use it say so; and whether files of
+  hand_labels_synth have more than 21 points, as one public author says: they would be refused.
 """
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -64,10 +65,11 @@ def _open_multiview(folder: Path) -> Samples:
     path = folder / "hand143_panopticdb" / "hands_v143_14817.json"
     index = read_json(path, "a list 'root' of images and joints")
     try:
-        entries = [(entry["img_paths"], entry["joint_self"]) for entry in index["root"]]
+        entries = [(PurePosixPath(entry["img_paths"]), entry["joint_self"]) for entry in index["root"]]
     except (KeyError, TypeError) as error:
         raise HandfastError(
-            f"{path}: expected a list 'root' of img_paths and joint_self, got no {error}; unpack it again"
+            f"{path}: expected a list 'root' of img_paths (text) and joint_self, got {error!r}; "
+            "unpack it again"
         ) from error
 
     def read(number: int) -> HandSample:

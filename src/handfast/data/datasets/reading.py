@@ -1,4 +1,4 @@
-"""What readers share: JSON, pictures, label arrays and cameras, checked as they are read."""
+"""What readers share: JSON, pictures, label arrays, cameras and labels, checked as they are read."""
 
 import json
 from collections.abc import Callable
@@ -10,6 +10,11 @@ import numpy as np
 from handfast.data.datasets.samples import need_file
 from handfast.errors import HandfastError
 from handfast.geometry import Camera
+from handfast.skeleton import HAND21, Skeleton
+from handfast.structures import HandLabel
+
+_FARTHEST_M = 10.0
+_ENDS = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND\xae\x42\x60\x82"}  # how a JPEG and a PNG begin and end
 
 
 def read_json(path: Path, what: str, object_hook: Callable[[dict], object] | None = None) -> object:
@@ -19,7 +24,7 @@ def read_json(path: Path, what: str, object_hook: Callable[[dict], object] | Non
     """
     try:
         return json.loads(need_file(path, what).read_bytes(), object_hook=object_hook)
-    except (ValueError, RecursionError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise HandfastError(f"{path}: expected JSON with {what}, got {error}; unpack it again") from error
 
 
@@ -44,7 +49,10 @@ def read_as_stored(path: Path) -> np.ndarray:
 
 
 def _read(path: Path, flags: int) -> np.ndarray:
-    image = cv2.imread(str(need_file(path, "a picture of the data set")), flags)
+    content = need_file(path, "a picture of the data set").read_bytes()
+    # Decoders make up what was cut off.
+    is_whole = len(content) > 0 and _ENDS.get(content[:2], b"") in content[-1024:]
+    image = cv2.imdecode(np.frombuffer(content, np.uint8), flags) if is_whole else None
     if image is None:
         raise HandfastError(f"{path}: not a readable picture; unpack it again")
     return image
@@ -95,3 +103,46 @@ def camera_from_matrix(K: object, shape: tuple[int, int], where: str) -> Camera:
         return Camera(fx, fy, cx, cy, width=shape[1], height=shape[0])
     except HandfastError as error:
         raise HandfastError(f"{where}: {error}") from None
+
+
+def hand_label(
+    where: str,
+    camera: Camera,
+    joints_m: np.ndarray,
+    side: str,
+    skeleton: Skeleton = HAND21,
+    labelled: np.ndarray | None = None,
+    vertices_m: np.ndarray | None = None,
+) -> HandLabel:
+    """The label of joints (K, 3) m in camera space, of which those without a label become zero.
+
+    labelled: (K,) bool, one of them at least; None for all. vertices_m: (V, 3). Raises HandfastError, naming
+    where, as check_ahead does.
+    """
+    labelled = np.ones(len(skeleton), bool) if labelled is None else labelled
+    check_ahead(where, joints_m[labelled])
+    if vertices_m is not None:
+        check_ahead(where, vertices_m)
+        vertices_m = vertices_m.astype(np.float32)
+    keypoints_px = np.zeros((len(skeleton), 2), np.float32)
+    keypoints_px[labelled] = camera.project(joints_m[labelled])
+    return HandLabel(
+        side=side,
+        keypoints_px=keypoints_px,
+        keypoints_m=np.where(labelled[:, None], joints_m, 0).astype(np.float32),
+        skeleton=skeleton,
+        labelled=None if labelled.all() else labelled,
+        vertices_m=vertices_m,
+    )
+
+
+def check_ahead(where: str, points_m: np.ndarray) -> None:
+    """HandfastError, naming where, unless points (N, 3) lie up to 10 m ahead of the camera: what does not is
+    in other axes or units."""
+    z_m = points_m[:, 2]
+    strange_m = z_m[~((z_m > 0) & (z_m < _FARTHEST_M))]
+    if len(strange_m):
+        raise HandfastError(
+            f"{where}: expected points 0 to {_FARTHEST_M:g} m ahead of the camera, got one at "
+            f"z = {strange_m[0]:g} m; unpack the data set again"
+        )

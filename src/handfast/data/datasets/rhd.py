@@ -23,7 +23,13 @@ from pathlib import Path
 
 import numpy as np
 
-from handfast.data.datasets.reading import camera_from_matrix, label_array, read_colour, read_grey
+from handfast.data.datasets.reading import (
+    camera_from_matrix,
+    check_ahead,
+    label_array,
+    read_colour,
+    read_grey,
+)
 from handfast.data.datasets.restricted_pickle import load_pickle
 from handfast.data.datasets.samples import DataSet, Samples, check_split
 from handfast.errors import HandfastError
@@ -80,6 +86,7 @@ def open_rhd(folder: Path, split: str) -> Samples:
 def _hands(label: dict, where: str) -> tuple[HandLabel, ...]:
     uv_vis = label_array(label["uv_vis"], (42, 3), f"{where}: uv_vis").astype(np.float32)
     xyz = label_array(label["xyz"], (42, 3), f"{where}: xyz").astype(np.float32)
+    check_ahead(f"{where}: xyz", xyz[uv_vis[:, 2] == 1])  # what is not seen may lie behind the camera
     hands = tuple(
         HandLabel(
             side=side,

@@ -28,12 +28,12 @@ from pathlib import Path
 import numpy as np
 
 from handfast.data.datasets.mat_files import load_mat
-from handfast.data.datasets.reading import label_array, read_colour
+from handfast.data.datasets.reading import hand_label, label_array, read_colour
 from handfast.data.datasets.samples import DataSet, Samples, check_split
 from handfast.errors import HandfastError
 from handfast.geometry import Camera, invert_rigid, rotation_from_axis_angle, transform
 from handfast.skeleton import HAND21_NAMES
-from handfast.structures import Frame, HandLabel, HandSample
+from handfast.structures import Frame, HandSample
 
 _SHAPE = (480, 640)
 _SEQUENCES = {
@@ -106,12 +106,7 @@ def open_stb(folder: Path, split: str) -> Samples:
             frame = Frame(index, 0.0, depth=depth, depth_unit_mm=1.0, camera=view.camera)
         else:
             frame = Frame(index, 0.0, colour=image, camera=view.camera)
-        hand = HandLabel(
-            side="left",
-            keypoints_px=view.camera.project(points_m[index]).astype(np.float32),
-            keypoints_m=points_m[index].astype(np.float32),
-        )
-        return HandSample(frame, (hand,))
+        return HandSample(frame, (hand_label(keys[index], view.camera, points_m[index], "left"),))
 
     return Samples(tuple(keys), read)
 

@@ -1,0 +1,97 @@
+"""How well are hands found in single frames of people whom the networks have not seen?
+
+.venv/bin/python benchmarks/tracking.py [--frames N] [--model NAME|FILE] [--depth] [--json]
+
+Frames are those of mix-tof's validation people, each tracked by itself, which is the hard case: following a
+clip is easier. A hand counts when at least half of its key-points can be seen and it is at least 25 px
+large; it is found when the mean error of a hand's key-points is below half of its size.
+"""
+
+import argparse
+import json
+import time
+from dataclasses import replace
+
+import numpy as np
+from rich.progress import track
+
+from handfast.data.benchmarks import MIX_TOF
+from handfast.runtime.model import load_model
+from handfast.sensors.views import hand_size_px
+from handfast.structures import HandPose
+from handfast.tracking.tracker import Tracker
+
+MIN_VISIBLE, MIN_SIZE_PX, FOUND_WITHIN = 0.5, 25.0, 0.5
+
+
+def mean_error_px(pose: HandPose, points_px: np.ndarray, visible: np.ndarray) -> float:
+    """Over the model's key-points that lie where the label can be seen, or all if none does."""
+    error_px = np.linalg.norm(pose.keypoints_px - points_px, axis=1)
+    return float(error_px[visible].mean() if visible.any() else error_px.mean())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--frames", type=int, default=400)
+    parser.add_argument("--model", default="tofnet-hand21")
+    parser.add_argument("--depth", action="store_true", help="track the depth images instead of amplitude")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    options = parser.parse_args()
+    model, world = load_model(options.model), MIX_TOF.make_world(MIX_TOF.seed)
+    hands = found = sides = ghosts = empty = empty_with_ghost = 0
+    errors, seconds = [], []
+    for clip in track(range(options.frames), description="frames", transient=True):
+        (sample,) = MIX_TOF.clip(world, "validation", clip)
+        frame = replace(sample.frame, amplitude=None) if options.depth else sample.frame
+        start_s = time.perf_counter()
+        poses = Tracker(model).step(frame)
+        seconds.append(time.perf_counter() - start_s)
+        matched = set()
+        for label in sample.hands:
+            points_px = model.skeleton.select(label.keypoints_px)
+            visible = model.skeleton.select_visible(label.visible)
+            nearest = min(
+                ((mean_error_px(pose, points_px, visible), i) for i, pose in enumerate(poses)),
+                default=(np.inf, -1),
+            )
+            hit = nearest[0] < FOUND_WITHIN * hand_size_px(label.keypoints_px)
+            matched |= {nearest[1]} if hit else set()
+            if label.visible.mean() < MIN_VISIBLE or hand_size_px(label.keypoints_px) < MIN_SIZE_PX:
+                continue
+            hands += 1
+            if hit:
+                found += 1
+                sides += poses[nearest[1]].side == label.side
+                errors.append(nearest[0] / hand_size_px(label.keypoints_px))
+        ghosts += len(poses) - len(matched)
+        empty += not sample.hands
+        empty_with_ghost += not sample.hands and len(poses) > 0
+    result = {
+        "frames": options.frames,
+        "hands": hands,
+        "found": round(found / hands, 3),
+        "side_right": round(sides / max(found, 1), 3),
+        "median_error_of_size": round(float(np.median(errors)), 3) if errors else None,
+        "ghosts_a_frame": round(ghosts / options.frames, 3),
+        "empty_frames_with_ghost": round(empty_with_ghost / max(empty, 1), 3),
+        "median_ms": round(1e3 * float(np.median(seconds)), 1),
+    }
+    if options.json:
+        print(json.dumps(result))
+        return
+    print(f"{hands} hands in {options.frames} frames: {100 * result['found']:.0f} % found")
+    print(
+        f"of those {100 * result['side_right']:.0f} % with the right side, median error "
+        f"{100 * (result['median_error_of_size'] or 0):.0f} % of the hand's size"
+    )
+    print(
+        f"{result['ghosts_a_frame']} finds a frame that are no hand, "
+        f"in {100 * result['empty_frames_with_ghost']:.0f} % of the frames without hands"
+    )
+    print(f"{result['median_ms']} ms a frame without a past")
+
+
+if __name__ == "__main__":
+    main()

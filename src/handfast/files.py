@@ -1,0 +1,33 @@
+"""Files that the user asked for: of the right kind, whole or not at all."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from handfast.errors import HandfastError
+
+
+def check_ending(path: Path, *endings: str) -> None:
+    """HandfastError unless the path ends in one of these, such as '.png', in small or capital letters."""
+    if path.suffix.lower() not in endings:
+        raise HandfastError(f"{path}: expected a file name that ends in {', '.join(endings)}")
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file, and the folder it goes into if there is none.
+
+    It has its name only once it is complete, and what had that name before stays until then. Raises
+    HandfastError when it cannot be written.
+    """
+    part = path.parent / f".{path.name}.part"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(content)
+        os.replace(part, path)
+    except OSError as error:
+        raise HandfastError(
+            f"{path}: cannot be written ({error.strerror}); make room or choose another place"
+        ) from error
+    finally:
+        with suppress(OSError):  # gone if all went well
+            part.unlink()
