@@ -183,7 +183,9 @@ def test_a_hand_of_which_nothing_tells_the_side_is_a_right_one(model):
 )
 def test_two_hands_are_a_pair(first, second, sides):
     """Should both look like left ones, the surer one has its way."""
-    hands = [_Find(0.9, 0.9, logit, np.zeros((21, 2)), np.ones(21, bool)) for logit in (first, second)]
+    hands = [
+        _Find(0.9, np.full(21, 0.9), logit, np.zeros((21, 2)), np.ones(21, bool)) for logit in (first, second)
+    ]
     assert _sides(hands) == sides
 
 

@@ -48,11 +48,11 @@ SIDE_MEMORY = 0.8  # how much of the evidence for a side lasts to the next frame
 
 @dataclass(frozen=True, eq=False)
 class _Find:
-    """A hand in the frame's pixels. side_logit > 0 speaks for a right hand; sharpness is the mean share of a
-    heat-map around its peak."""
+    """A hand in the frame's pixels. side_logit > 0 speaks for a right hand; sharpness (K,) is the share of
+    each heat-map around its peak."""
 
     probability: float
-    sharpness: float
+    sharpness: np.ndarray
     side_logit: float
     keypoints_px: np.ndarray
     visible: np.ndarray
@@ -61,7 +61,7 @@ class _Find:
     @property
     def score(self) -> float:
         """The network's opinion and how sure its key-points look, 0..1: ghosts have blurred heat-maps."""
-        return float(np.sqrt(self.probability * self.sharpness))
+        return float(np.sqrt(self.probability * self.sharpness.mean()))
 
     @property
     def size_px(self) -> float:
@@ -171,7 +171,7 @@ class Tracker:
             slots = [
                 _Find(
                     probability=float(probability[view, slot, 0]),
-                    sharpness=float(sharpness[view, slot].mean()),
+                    sharpness=sharpness[view, slot],
                     side_logit=side_logits[slot],
                     keypoints_px=apply_affine(back, keypoints[view, slot]).astype(np.float32),
                     visible=probability[view, slot, 1:] > VISIBLE,
@@ -209,7 +209,7 @@ class Tracker:
         ]
         closer = []
         for before, seen in zip(finds, self._look(levels, looks, run), strict=True):
-            near = [find for find in seen if _apart(find, before) < 1.0 and find.sharpness > SHARP]
+            near = [find for find in seen if _apart(find, before) < 1.0 and find.sharpness.mean() > SHARP]
             best = max(near, key=lambda find: find.score, default=None)
             closer.append(best and replace(best, track=before.track))
         return closer
@@ -231,29 +231,30 @@ class Tracker:
 
 
 def _one_of_two(left: _Find, right: _Find, side_logit: float) -> _Find:
-    """Both slots mean the same hand: its place is the mean of theirs."""
+    """Both slots mean the same hand: each key-point is where the slot says that is surer of it."""
     likelier = max(left, right, key=lambda find: find.probability)
-    weights = np.array([left.sharpness, right.sharpness]) / (left.sharpness + right.sharpness)
-    keypoints_px = weights[0] * left.keypoints_px + weights[1] * right.keypoints_px
     return replace(
         likelier,
         probability=1 - (1 - left.probability) * (1 - right.probability),
+        sharpness=np.maximum(left.sharpness, right.sharpness),
         side_logit=side_logit,
-        keypoints_px=keypoints_px.astype(np.float32),
+        keypoints_px=np.where(
+            (left.sharpness > right.sharpness)[:, None], left.keypoints_px, right.keypoints_px
+        ),
     )
 
 
 def _mean(looks: tuple[_Find | None, ...]) -> _Find:
-    """One hand seen in several looks, at least one of which has it; the surer ones count for more."""
+    """One hand seen in several looks, one of which has it at least; key-points are where most see them."""
     seen = [find for find in looks if find is not None]
-    weights = np.array([find.sharpness for find in seen])
-    weights /= weights.sum()
+    sharpness = np.array([find.sharpness for find in seen])
+    weights = sharpness.mean(axis=1) / sharpness.mean(axis=1).sum()
     return replace(
         max(seen, key=lambda find: find.score),
         probability=float(weights @ [find.probability for find in seen]),
-        sharpness=sum(find.sharpness for find in seen) / len(looks),
+        sharpness=sharpness.sum(axis=0) / len(looks),
         side_logit=float(weights @ [find.side_logit for find in seen]),
-        keypoints_px=np.tensordot(weights, [find.keypoints_px for find in seen], 1).astype(np.float32),
+        keypoints_px=np.median([find.keypoints_px for find in seen], axis=0).astype(np.float32),
     )
 
 
