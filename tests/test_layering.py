@@ -22,11 +22,21 @@ LAYERS = (
     "export",
     "runtime", "tracking",
     "evaluation.real_ir",  # measures the finished tracker
-    "__init__", "cli_data", "cli_synth", "cli",
+    "__init__", "cli_common", "cli_data", "cli_synth", "cli",
 )  # fmt: skip
 TRAINING_LIBRARIES = {"torch", "lightning_fabric", "onnx"}
 TRAINING_LAYERS = {"models", "losses", "training", "export"}
-DEVICE_LAYERS = {"sensors", "codecs", "runtime", "tracking", "__init__", "cli_data", "cli_synth", "cli"}
+DEVICE_LAYERS = {
+    "sensors",
+    "codecs",
+    "runtime",
+    "tracking",
+    "__init__",
+    "cli_common",
+    "cli_data",
+    "cli_synth",
+    "cli",
+}
 
 
 def parsed_modules():

@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from handfast import cli_data, cli_synth
+from handfast.cli_common import Json, print_facts
 from handfast.errors import HandfastError
 
 if TYPE_CHECKING:
@@ -42,7 +43,6 @@ app.command(epilog=cli_synth.SYNTH_EXAMPLES)(cli_synth.synth)
 app.command(epilog=cli_synth.VIEW_EXAMPLES)(cli_synth.view)
 
 Model = Annotated[str, typer.Option(help="Packaged model, or a model file.", metavar="NAME|FILE")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line of stdout.")]
 
 
 def main() -> None:
@@ -154,7 +154,7 @@ def info(
         print(json.dumps(facts))
         return
     rows = facts.pop("layers", [])
-    _print_table({what: f"{fact:,}" if isinstance(fact, int) else str(fact) for what, fact in facts.items()})
+    print_facts([(what, f"{fact:,}" if isinstance(fact, int) else str(fact)) for what, fact in facts.items()])
     if rows:
         _print_layers(rows)
 
@@ -253,16 +253,16 @@ def _print_layers(rows: list[dict]) -> None:
 def _print_summary(summary: dict) -> None:
     skipped = f" ({summary['skipped']} skipped)" if summary["skipped"] else ""
     share = summary["frames_with_hand"] / summary["frames"]
-    _print_table(
-        {
-            "source": summary["source"],
-            "model": summary["model"],
-            "frames": f"{summary['frames']}{skipped}",
-            "speed": f"{summary['frames_per_s']:.0f} frames/s",
-            "frames with a hand": f"{summary['frames_with_hand']} ({share:.0%})",
-            "hands": f"{summary['hands']} ({summary['left']} left, {summary['right']} right)",
-            "results": "\n".join(summary["outputs"]),
-        }
+    print_facts(
+        [
+            ("source", summary["source"]),
+            ("model", summary["model"]),
+            ("frames", f"{summary['frames']}{skipped}"),
+            ("speed", f"{summary['frames_per_s']:.0f} frames/s"),
+            ("frames with a hand", f"{summary['frames_with_hand']} ({share:.0%})"),
+            ("hands", f"{summary['hands']} ({summary['left']} left, {summary['right']} right)"),
+            ("results", "\n".join(summary["outputs"])),
+        ]
     )
 
 
@@ -277,15 +277,6 @@ def _print_scores(title: str, scores: dict[str, dict]) -> None:
     console = Console(highlight=False)
     console.print(title)
     console.print(table)
-
-
-def _print_table(rows: dict[str, str]) -> None:
-    table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 3, 0, 0))
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
-    for what, value in rows.items():
-        table.add_row(what, escape(value))
-    Console(highlight=False).print(table)
 
 
 def _with_progress(results: Iterable[T], total: int) -> Iterator[T]:

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
+from handfast.cli_common import Json
 from handfast.errors import HandfastError
 from handfast.files import check_ending, write_whole
 
@@ -24,8 +25,6 @@ SHEET_COLUMNS, SHEET_PICTURE_PX = 4, (480, 360)
 app = typer.Typer(
     no_args_is_help=True, help="Public data sets: which ones can be read, and is a copy complete."
 )
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line of stdout.")]
 
 
 @app.command("list", epilog="[bold]Example[/]\n\nhandfast data list --json")

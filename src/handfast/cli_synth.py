@@ -9,8 +9,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
+from handfast.cli_common import Json, print_facts
 from handfast.errors import HandfastError
 from handfast.files import check_ending, write_whole
 
@@ -26,8 +26,6 @@ SYNTH_EXAMPLES = (
 VIEW_EXAMPLES = (
     "[bold]Examples[/]\n\nhandfast view data/tof\n\nhandfast view data/depth --split test --out sheet.png"
 )
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line of stdout.")]
 
 
 def synth(
@@ -127,13 +125,12 @@ def _frame_bar(frames: int, done: int) -> Progress:
 
 
 def _print_summary(summary: dict) -> None:
-    table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 3, 0, 0))
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
-    table.add_row("benchmark", f"{summary['benchmark']}, {summary['size']}, seed {summary['seed']}")
-    table.add_row("frames", f"{summary['frames']:,} ({summary['made']:,} made now)")
-    for split, frames in summary["splits"].items():
-        table.add_row("", f"{frames:,} {split}")
-    table.add_row("size", f"{summary['bytes'] / 1e6:,.0f} MB")
-    table.add_row("folder", escape(summary["out"]))
-    Console(highlight=False).print(table)
+    print_facts(
+        [
+            ("benchmark", f"{summary['benchmark']}, {summary['size']}, seed {summary['seed']}"),
+            ("frames", f"{summary['frames']:,} ({summary['made']:,} made now)"),
+            *(("", f"{frames:,} {split}") for split, frames in summary["splits"].items()),
+            ("size", f"{summary['bytes'] / 1e6:,.0f} MB"),
+            ("folder", summary["out"]),
+        ]
+    )

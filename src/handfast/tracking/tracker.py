@@ -191,11 +191,11 @@ class Tracker:
         return [find for find in seen if find is not None]
 
     def _look_steadily(self, levels: list[np.ndarray], finds: list[_Find]) -> list[_Find]:
-        """Look at each hand from several distances, both ways, and take the mean of what is seen."""
+        """Look at each hand from several distances, both ways, and merge what is seen."""
         by_zoom = [
             self._look_again(levels, finds, self.model.run_both_ways, 0.0, zoom) for zoom in STEADY_ZOOMS
         ]
-        return [_mean(looks) for looks in zip(*by_zoom, strict=True) if any(looks)]
+        return [_merged(looks) for looks in zip(*by_zoom, strict=True) if any(looks)]
 
     def _look_again(
         self, levels: list[np.ndarray], finds: list[_Find], run: Run, turn_rad: float, zoom: float
@@ -244,7 +244,7 @@ def _one_of_two(left: _Find, right: _Find, side_logit: float) -> _Find:
     )
 
 
-def _mean(looks: tuple[_Find | None, ...]) -> _Find:
+def _merged(looks: tuple[_Find | None, ...]) -> _Find:
     """One hand seen in several looks, one of which has it at least; key-points are where most see them."""
     seen = [find for find in looks if find is not None]
     sharpness = np.array([find.sharpness for find in seen])
