@@ -108,15 +108,64 @@ def test_operators_whose_cost_is_not_known_are_refused(operator):
         measure_cost(model_of([node], {"w": (3, 2)}, [4, 3]))
 
 
-def test_branches_are_refused():
-    branch = model_of([helper.make_node("MatMul", ["x", "w"], ["y"])], {"w": (3, 2)}, [4, 3]).graph
-    branch.ClearField("input")
-    nodes = [
-        helper.make_node("Constant", [], ["yes"], value=stored("yes", np.array(True))),
-        helper.make_node("If", ["yes"], ["y"], then_branch=branch, else_branch=branch),
+def branch_of(nodes, weights):
+    """A graph without inputs, as a branch of an If."""
+    graph = model_of(nodes, weights, []).graph
+    del graph.input[:]
+    return graph
+
+
+def question(then_branch, else_branch, output):
+    """Nodes that compute ``output`` in one of two branches."""
+    return [
+        helper.make_node("Constant", [], [f"is_{output}"], value=stored("is", np.array(True))),
+        helper.make_node("If", [f"is_{output}"], [output], then_branch=then_branch, else_branch=else_branch),
     ]
+
+
+def test_of_two_branches_one_is_counted():
+    """(2, 5, 5) pixels, first to 4 channels for all, then to 6 where there is something, or else to 1."""
+    then_branch = branch_of(
+        [
+            helper.make_node("Conv", ["h", "v"], ["a"], name="/decoder/Conv"),
+            helper.make_node("Conv", ["a", "outer"], ["y"], name="/last/Conv"),
+        ],
+        {"v": (6, 4, 3, 3)},
+    )
+    # Branches may use a name each for something of their own.
+    else_branch = branch_of(
+        [helper.make_node("Conv", ["h", "v"], ["y"], name="/cheap/Conv")], {"v": (1, 4, 1, 1)}
+    )
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["h"], name="/encoder/Conv"),
+        *question(then_branch, else_branch, "z"),
+        helper.make_node("Relu", ["z"], ["y"]),
+    ]
+    cost = measure_cost(model_of(nodes, {"w": (4, 2, 1, 1), "outer": (6, 6, 1, 1)}, ["batch", 2, 5, 5]))
+    encoder, decoder, last, cheap = 25 * 4 * 2, 9 * 6 * 4 * 9, 9 * 6 * 6, 25 * 4
+    assert [(x.name, x.branch, x.macs) for x in cost.layers if x.macs] == [
+        ("encoder", "", encoder),
+        ("cheap", "else", cheap),
+        ("decoder", "then", decoder),
+        ("last", "then", last),
+    ]
+    assert cost.macs == encoder + decoder + last and cost.flops == 2 * cost.macs
+    assert cost.early_out_macs == encoder + cheap and cost.early_out_flops == 2 * cost.early_out_macs
+    assert cost.parameters == 4 * 2 + 6 * 4 * 9 + 6 * 6 + 4 and cost.weight_bytes == 4 * cost.parameters
+
+
+def test_without_branches_all_always_runs():
+    cost = measure_cost(
+        model_of([helper.make_node("Conv", ["x", "w"], ["y"])], {"w": (2, 1, 1, 1)}, [1, 1, 4, 4])
+    )
+    assert cost.early_out_macs == cost.macs == 32
+
+
+def test_branches_of_branches_are_refused():
+    product = branch_of([helper.make_node("MatMul", ["x", "w"], ["y"])], {"w": (3, 2)})
+    inner = branch_of(question(product, product, "y"), {})
     with pytest.raises(HandfastError, match="the cost of If is not known"):
-        measure_cost(model_of(nodes, {}, [4, 3]))
+        measure_cost(model_of(question(inner, product, "y"), {}, [4, 3]))
 
 
 def test_unknown_sizes_are_refused_and_not_counted_as_nothing():

@@ -1,6 +1,7 @@
 """What is exported is the net, whole and alone, within the paper's budget."""
 
 import json
+from importlib.resources import as_file, files
 
 import numpy as np
 import onnx
@@ -10,22 +11,20 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from handfast.export.onnx import CARD_KEY, export_onnx
-from handfast.models import MODELS
+from handfast.training.checkpoint import load_checkpoint
 
 PARAMETERS_MAX = {"tofnet-tof8": 41_499, "tofnet-hand21": 99_999}  # table 2: 0.041 M
 FLOPS_MAX = {"tofnet-tof8": 35e6, "tofnet-hand21": 80e6}
+KEYPOINTS = {"tofnet-tof8": 8, "tofnet-hand21": 21}
 
 
-@pytest.fixture(scope="module", params=tuple(MODELS))
+@pytest.fixture(scope="module", params=tuple(KEYPOINTS))
 def exported(request, tmp_path_factory):
-    """(name, net, path, card) of a net whose weights and statistics all differ, as after training."""
-    torch.manual_seed(0)
-    net = MODELS[request.param]()
-    for parameter in net.parameters():
-        torch.nn.init.normal_(parameter, std=0.2)
-    net(torch.rand(8, 1, 120, 160))  # moves the running statistics
+    """(name, net, path, card) of a trained net, exported as a plain graph."""
+    with as_file(files("handfast") / "assets" / f"{request.param}.safetensors") as checkpoint:
+        net, card = load_checkpoint(checkpoint)
     path = tmp_path_factory.mktemp("export") / "net.onnx"
-    return request.param, net, path, export_onnx(net.eval(), {"name": request.param}, path)
+    return request.param, net, path, export_onnx(net, card, path, early_out_logit=None)
 
 
 def test_onnx_runtime_equals_torch_for_any_batch(exported):
@@ -45,7 +44,7 @@ def test_onnx_runtime_equals_torch_for_any_batch(exported):
 def test_signature(exported):
     name, _, path, _ = exported
     session = onnxruntime.InferenceSession(path)
-    keypoints = MODELS[name].keywords["keypoints_per_hand"]
+    keypoints = KEYPOINTS[name]
     assert [(i.name, i.shape, i.type) for i in session.get_inputs()] == [
         ("image", ["batch", 1, 120, 160], "tensor(float)")
     ]
@@ -60,6 +59,9 @@ def test_the_budget_is_kept_and_the_card_states_it(exported):
     assert card["parameters"] <= PARAMETERS_MAX[name]
     assert card["flops"] <= FLOPS_MAX[name]
     assert card["flops"] == 2 * card["macs"] and card["weight_bytes"] == 4 * card["parameters"]
+    # It always decodes.
+    assert card["early_out_logit"] is None
+    assert (card["early_out_macs"], card["early_out_flops"]) == (card["macs"], card["flops"])
 
 
 def test_macs_are_those_that_torch_counts(exported):

@@ -1,6 +1,7 @@
 import json
-from importlib.resources import files
+from importlib.resources import as_file, files
 
+import cv2
 import numpy as np
 import onnx
 import pytest
@@ -8,6 +9,8 @@ from onnx import TensorProto, helper
 
 from handfast.errors import HandfastError
 from handfast.runtime.model import CARD_KEY, PACKAGED, load_model
+from handfast.sensors.images import normalise_exposure
+from handfast.sensors.sources import open_source
 
 CARD = {
     "name": "two-maps",
@@ -50,6 +53,19 @@ def test_bytes_become_floats_between_0_and_1(tmp_path):
     assert (heatmaps == visibility).all()
 
 
+def test_the_card_says_when_it_is_an_early_out_and_at_what_cost(tmp_path):
+    later = {
+        "early_out_logit": -1.0,
+        "early_out_macs": 1,
+        "early_out_flops": 2,
+        "receptive_field_px": {"heatmaps": [3, 3], "visibility": [4, 3]},
+    }
+    card = load_model(write_model(tmp_path / "m.onnx", CARD | later)).card
+    assert {name: getattr(card, name) for name in later} == later
+    older = load_model(write_model(tmp_path / "older.onnx", CARD)).card
+    assert {getattr(older, name) for name in later} == {None}
+
+
 @pytest.mark.parametrize("name", PACKAGED)
 def test_packaged_models_load_and_run(name):
     model = load_model(name)
@@ -62,11 +78,15 @@ def test_packaged_models_load_and_run(name):
 
 @pytest.mark.parametrize("name", PACKAGED)
 def test_both_ways_do_not_care_about_left_and_right(name):
-    """The mirror image gives the mirrored answer, exactly; and a batch gives what single images give."""
+    """The mirror image gives the mirrored answer, exactly; and a batch gives what single images give, where
+    both show hands and are decoded."""
     model = load_model(name)
-    images = np.random.default_rng(0).integers(0, 256, (2, 120, 160), dtype=np.uint8)
+    with as_file(files("handfast") / "assets" / "demo.zip") as clip:
+        frames = [frame.amplitude for frame in open_source(clip)]
+    images = np.stack([normalise_exposure(cv2.resize(frames[i], (160, 120))) for i in (0, 30)])
     heatmaps, visibility = model.run_both_ways(images)
     mirrored = model.run_both_ways(images[..., ::-1])
+    assert heatmaps[0].any() and heatmaps[1].any()
     np.testing.assert_allclose(mirrored[0][:, ::-1, :, :, ::-1], heatmaps, atol=1e-4)
     np.testing.assert_allclose(mirrored[1][:, ::-1], visibility, atol=1e-4)
     np.testing.assert_allclose(model.run_both_ways(images[1:])[0][0], heatmaps[1], atol=1e-4)
@@ -87,7 +107,16 @@ def test_a_file_cut_in_half_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "card", [None, "{", "[]", {"name": "x"}, CARD | {"skeleton": "octopus"}, CARD | {"input": {}}]
+    "card",
+    [
+        None,
+        "{",
+        "[]",
+        {"name": "x"},
+        {name: value for name, value in CARD.items() if name != "licence"},
+        CARD | {"skeleton": "octopus"},
+        CARD | {"input": {}},
+    ],
 )
 def test_a_graph_without_a_whole_card_is_refused(tmp_path, card):
     with pytest.raises(HandfastError, match="card"):

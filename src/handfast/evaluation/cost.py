@@ -28,7 +28,8 @@ _NOT_COUNTED = {
 @dataclass(frozen=True)
 class LayerCost:
     """One operator of a graph on one image. macs: multiply-accumulates of convolutions and matrix products,
-    nothing else. parameters: learned numbers that no layer before it has used."""
+    nothing else. parameters: learned numbers that no layer before it has used. branch: "then" or "else" of an
+    If, or "" for what always runs."""
 
     name: str
     operator: str
@@ -36,11 +37,16 @@ class LayerCost:
     parameters: int
     macs: int
     weight_bytes: int
+    branch: str = ""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """One run on one image: the sum of its layers."""
+    """One run on one image: the sum of its layers, but of an If those of one branch.
+
+    macs, flops: of the then-branch, as where a hand can be seen; early_out_macs, early_out_flops: of the
+    else-branch. Parameters and bytes are those of the file.
+    """
 
     layers: tuple[LayerCost, ...]
 
@@ -50,11 +56,19 @@ class Cost:
 
     @property
     def macs(self) -> int:
-        return sum(layer.macs for layer in self.layers)
+        return sum(layer.macs for layer in self.layers if layer.branch != "else")
 
     @property
     def flops(self) -> int:
         return 2 * self.macs
+
+    @property
+    def early_out_macs(self) -> int:
+        return sum(layer.macs for layer in self.layers if layer.branch != "then")
+
+    @property
+    def early_out_flops(self) -> int:
+        return 2 * self.early_out_macs
 
     @property
     def weight_bytes(self) -> int:
@@ -71,36 +85,55 @@ def measure_cost(model: ModelProto) -> Cost:
 
     Raises HandfastError if shapes remain unknown, and for operators whose cost is not known here.
     """
+    graph = with_shapes(model)
+    outside, weights = tensor_shapes(graph), {}
+    layers = []
+    for branch, part in _parts(graph):
+        shapes = outside | tensor_shapes(part)
+        weights |= _stored_arrays(part)
+        for node in part.node:
+            if node.op_type == "If" and not branch:
+                continue  # its branches are parts of their own
+            reads = dict.fromkeys(node.input[_LEARNED.get(node.op_type, slice(0))])
+            learned = [weights.pop(name) for name in reads if _is_learned(weights.get(name))]
+            layers.append(
+                LayerCost(
+                    name=_short(node.name or node.output[0]),
+                    operator=node.op_type,
+                    output_shape=tuple(shapes.get(node.output[0], ())),
+                    parameters=sum(array.size for array in learned),
+                    macs=_macs(node, shapes),
+                    weight_bytes=sum(array.nbytes for array in learned),
+                    branch=branch,
+                )
+            )
+    return Cost(tuple(layers))
+
+
+def with_shapes(model: ModelProto) -> GraphProto:
+    """A copy of a model's graph, and of the branches of its Ifs, with the shapes that can be inferred.
+
+    Free dimensions, such as the batch, count as one.
+    """
     single = ModelProto()
     single.CopyFrom(model)
-    for value in (*single.graph.input, *single.graph.output):
-        for dimension in value.type.tensor_type.shape.dim:
-            if not dimension.HasField("dim_value"):
-                dimension.dim_value = 1
-    del single.graph.value_info[:]
-    graph = onnx.shape_inference.infer_shapes(single, data_prop=True).graph
+    for _, part in _parts(single.graph):
+        for value in (*part.input, *part.output):
+            for dimension in value.type.tensor_type.shape.dim:
+                if not dimension.HasField("dim_value"):
+                    dimension.dim_value = 1
+        del part.value_info[:]
+    return onnx.shape_inference.infer_shapes(single, data_prop=True).graph
+
+
+def tensor_shapes(graph: GraphProto) -> dict[str, list[int]]:
+    """The sizes of what a graph holds and computes, as far as ``with_shapes`` found them."""
     shapes = {
         value.name: [dimension.dim_value for dimension in value.type.tensor_type.shape.dim]
         for value in (*graph.input, *graph.value_info, *graph.output)
         if all(dimension.dim_value > 0 for dimension in value.type.tensor_type.shape.dim)
     }
-    weights = _stored_arrays(graph)
-    shapes |= {name: list(array.shape) for name, array in weights.items()}
-    layers = []
-    for node in graph.node:
-        reads = dict.fromkeys(node.input[_LEARNED.get(node.op_type, slice(0))])
-        learned = [weights.pop(name) for name in reads if _is_learned(weights.get(name))]
-        layers.append(
-            LayerCost(
-                name=_short(node.name or node.output[0]),
-                operator=node.op_type,
-                output_shape=tuple(shapes.get(node.output[0], ())),
-                parameters=sum(array.size for array in learned),
-                macs=_macs(node, shapes),
-                weight_bytes=sum(array.nbytes for array in learned),
-            )
-        )
-    return Cost(tuple(layers))
+    return shapes | {name: list(array.shape) for name, array in _stored_arrays(graph).items()}
 
 
 def mean_macs(parts: Mapping[str, Cost], runs: Mapping[str, Sequence[int]]) -> float:
@@ -119,6 +152,17 @@ def mean_macs(parts: Mapping[str, Cost], runs: Mapping[str, Sequence[int]]) -> f
             )
         )
     return sum(parts[name].macs * sum(counts) for name, counts in runs.items()) / frames.pop()
+
+
+def _parts(graph: GraphProto) -> list[tuple[str, GraphProto]]:
+    """The graph itself as "", and each branch of its Ifs as "then" or "else". Ifs inside these stay."""
+    branches = [
+        (attribute.name.removesuffix("_branch"), attribute.g)
+        for node in graph.node
+        if node.op_type == "If"
+        for attribute in node.attribute
+    ]
+    return [("", graph), *branches]
 
 
 def _short(name: str) -> str:

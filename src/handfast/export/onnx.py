@@ -7,9 +7,12 @@ from pathlib import Path
 
 import onnx
 import torch
+from onnx import ModelProto
 from torch import nn
 
 from handfast.evaluation.cost import measure_cost
+from handfast.export.early_out import EARLY_OUT_LOGIT, add_early_out
+from handfast.export.receptive_field import receptive_field_px
 from handfast.files import write_whole
 from handfast.models.tofnet import INPUT_HEIGHT, INPUT_WIDTH
 
@@ -17,39 +20,58 @@ CARD_KEY = "handfast_card"
 OPSET = 17
 
 
-def export_onnx(net: nn.Module, card: dict, path: Path) -> dict:
+def export_onnx(
+    net: nn.Module, card: dict, path: Path, early_out_logit: float | None = EARLY_OUT_LOGIT
+) -> dict:
     """Write a net in evaluation mode to ``path``; -> the card as written, with the graph's cost.
 
     The graph takes ``image`` (b, 1, 120, 160) float32, 0..1, and returns ``heatmaps`` (b, 2, K, 60, 80) and
     ``visibility`` (b, 2, 1 + K), both logits, for any b. Batch normalisation is folded into the convolutions.
     The card, as JSON, is the file's metadata under ``handfast_card``.
+
+    early_out_logit: where no hand's presence logit is above it, the decoder is not run and all maps are zeros
+    (``export.early_out``). None: a plain graph without branches, as other engines want it.
     """
-    graph = io.BytesIO()
+    model = _plain_graph(net)
+    outputs = [output.name for output in model.graph.output]
+    receptive_fields = {output: list(receptive_field_px(model, output)) for output in outputs}
+    if early_out_logit is not None:
+        add_early_out(model, early_out_logit)
+    cost = measure_cost(model)
+    card = card | {
+        "parameters": cost.parameters,
+        "macs": cost.macs,
+        "flops": cost.flops,
+        "weight_bytes": cost.weight_bytes,
+        "early_out_logit": early_out_logit,
+        "early_out_macs": cost.early_out_macs,
+        "early_out_flops": cost.early_out_flops,
+        "receptive_field_px": receptive_fields,
+    }
+    model.metadata_props.add(key=CARD_KEY, value=json.dumps(card))
+    onnx.checker.check_model(model, full_check=True)
+    write_whole(path, model.SerializeToString())
+    return card
+
+
+def _plain_graph(net: nn.Module) -> ModelProto:
+    """The net as one graph without branches, its batch free."""
+    file = io.BytesIO()
     with warnings.catch_warnings():
         # The exporter that needs no further package is called the old one.
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.onnx.export(
             net,
             (torch.zeros(1, 1, INPUT_HEIGHT, INPUT_WIDTH),),
-            graph,
+            file,
             input_names=["image"],
             output_names=["heatmaps", "visibility"],
             opset_version=OPSET,
             dynamo=False,
         )
-    model = onnx.load_from_string(graph.getvalue())
-    cost = measure_cost(model)
+    model = onnx.load_from_string(file.getvalue())
     # Traced with one image, all sizes are constants; the nets' reshapes leave the batch free.
     for value in (*model.graph.input, *model.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
     del model.graph.value_info[:]
-    card = card | {
-        "parameters": cost.parameters,
-        "macs": cost.macs,
-        "flops": cost.flops,
-        "weight_bytes": cost.weight_bytes,
-    }
-    model.metadata_props.add(key=CARD_KEY, value=json.dumps(card))
-    onnx.checker.check_model(model, full_check=True)
-    write_whole(path, model.SerializeToString())
-    return card
+    return model

@@ -17,7 +17,7 @@ CARD_KEY = "handfast_card"
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a model file says of itself: see docs/models.md."""
+    """What a model file says of itself: see docs/models.md. Older files lack the fields that may be None."""
 
     name: str
     family: str
@@ -30,6 +30,10 @@ class ModelCard:
     licence: str
     trained_on: str
     metrics: dict
+    early_out_logit: float | None = None
+    early_out_macs: int | None = None
+    early_out_flops: int | None = None
+    receptive_field_px: dict | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +55,8 @@ class Model:
     def run(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(b, H, W) uint8 -> heat-map logits (b, 2, K, h, w) and visibility logits (b, 2, 1 + K), float32.
 
-        Slots are left, right; the first visibility logit is the hand's.
+        Slots are left, right; the first visibility logit is the hand's. Where that is not above the card's
+        ``early_out_logit`` for any hand of the batch, all heat-maps are zeros.
         """
         heatmaps, visibility = self.session.run(None, {"image": images[:, None].astype(np.float32) / 255})
         return heatmaps, visibility
@@ -104,10 +109,10 @@ def _card(session: onnxruntime.InferenceSession, name: str | Path) -> ModelCard:
         raise HandfastError(f"model {name}: an ONNX file without a handfast card; export it with handfast")
     try:
         card = json.loads(text)
-        values = {field.name: card[field.name] for field in fields(ModelCard)}
+        known = {field.name: card[field.name] for field in fields(ModelCard) if field.name in card}
         SKELETONS[card["skeleton"]], card["input"]["width"], card["input"]["height"]
+        return ModelCard(**known)
     except (ValueError, KeyError, TypeError) as error:
         raise HandfastError(
             f"model {name}: its handfast card is not whole ({error}); export it again"
         ) from error
-    return ModelCard(**values)
