@@ -9,13 +9,16 @@ import torch
 from handfast.codecs import gaussian_targets, input_to_map
 from handfast.losses import (
     LossWeights,
+    Targets,
     circular_cross_entropy,
     class_cross_entropy,
     heatmap_cross_entropy,
+    multitask_losses,
     segmentation_cross_entropy,
     total_loss,
     visibility_loss,
 )
+from handfast.models.tofnet import AuxiliaryPrediction, Prediction
 
 STRIDE, SIGMA_PX = 2, 1.0
 
@@ -122,11 +125,50 @@ def test_segmentation_is_read_at_the_middle_of_each_block():
     assert segmentation_cross_entropy(logits, segmentation).item() == pytest.approx(0, abs=1e-6)
 
 
+def test_deep_supervision_asks_for_the_same_place_at_three_resolutions():
+    """Maps that are the targets cost their entropy and no more."""
+    keypoints_px = torch.rand(1, 2, 3, 2, generator=torch.Generator().manual_seed(0)) * 119
+    maps = {
+        stride: gaussian_targets(
+            input_to_map(keypoints_px.numpy(), stride), 120 // stride, 160 // stride, SIGMA_PX
+        )
+        for stride in (2, 4, 8)
+    }
+    eighth, quarter, half = (torch.log(torch.from_numpy(maps[stride]) + 1e-20) for stride in (8, 4, 2))
+    unlabelled = torch.zeros(1, 2, dtype=torch.bool)
+    classes = torch.zeros(1, 2, dtype=torch.long)
+    losses = multitask_losses(
+        Prediction(half, torch.zeros(1, 2, 4)),
+        AuxiliaryPrediction(
+            eighth, quarter, half, None, torch.zeros(1, 2, 8), torch.zeros(1, 2, 9), torch.zeros(1, 3, 30, 40)
+        ),
+        Targets(
+            keypoints_px,
+            torch.ones(1, 2, 3),
+            keypoints_px[:, :, :0],
+            torch.ones(1, 2, 0),
+            visible=torch.zeros(1, 2, 3, dtype=torch.bool),
+            present=unlabelled,
+            orientation=classes,
+            key_pose=classes,
+            segmentation=torch.zeros(1, 120, 160, dtype=torch.long),
+            rendered=unlabelled[:, 0],
+        ),
+        SIGMA_PX,
+    )
+    entropy = {
+        stride: -(targets * np.log(targets + 1e-20)).sum() / 2  # summed over key-points, mean over hands
+        for stride, targets in maps.items()
+    }
+    assert losses["keypoints"].item() == pytest.approx(entropy[2], rel=1e-4)
+    assert losses["deep_supervision"].item() == pytest.approx(sum(entropy.values()), rel=1e-4)
+
+
 def test_equation_1_has_the_papers_weights_and_zero_disables():
     names = ("keypoints", "auxiliary_keypoints", "visibility", "orientation", "key_pose", "segmentation")
     losses = {name: torch.tensor(1.0, requires_grad=True) for name in (*names, "deep_supervision")}
-    assert total_loss(losses, LossWeights()).item() == 1 + 1 + 20 + 20 + 10 + 50 + 1
-    total = total_loss(losses, LossWeights(segmentation=0.0))
+    assert total_loss(losses, LossWeights().of_tasks()).item() == 1 + 1 + 20 + 20 + 10 + 50 + 1
+    total = total_loss(losses, LossWeights(segmentation=0.0).of_tasks())
     total.backward()
     assert total.item() == 53 and losses["segmentation"].grad == 0
 

@@ -4,6 +4,7 @@ Heat-map losses are summed over a hand's key-points and averaged over hands, whi
 is where the paper's weights for the other losses (20, 20, 10, 50), each a mean of about one, make sense.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -26,6 +27,10 @@ class LossWeights:
     segmentation: float = 50.0
     deep_supervision: float = 1.0
     fingertip: float = 2.0
+
+    def of_tasks(self) -> dict[str, float]:
+        """The weights of the tasks' losses by name."""
+        return {name: weight for name, weight in vars(self).items() if name != "fingertip"}
 
 
 class Targets(NamedTuple):
@@ -52,26 +57,27 @@ class Targets(NamedTuple):
 def heatmap_cross_entropy(
     heatmaps: Tensor, keypoints_px: Tensor, weight: Tensor, stride: int, sigma_px: float
 ) -> Tensor:
-    """Cross entropy over the cells of each map against a Gaussian of ``sigma_px`` map pixels.
+    """Cross entropy over the cells of each map against a Gaussian of ``sigma_px`` map pixels, 0 for one-hot.
 
     heatmaps: (b, 2, K, H, W) logits. keypoints_px: (b, 2, K, 2) input pixels. weight: (b, 2, K), 0 = no
-    label. Returns K times the mean over labelled key-points. Section 4 uses one-hot targets; soft ones locate
-    better.
+    label. Returns K times the mean over labelled key-points. Section 4 uses one-hot targets.
     """
     labelled = weight > 0
     logits = heatmaps[labelled].float()
     n, height, width = logits.shape
     centre_px = (keypoints_px[labelled] - (stride - 1) / 2) / stride
-    columns = _gaussian(centre_px[:, 0], width, sigma_px)
-    rows = _gaussian(centre_px[:, 1], height, sigma_px)
+    columns = _target(centre_px[:, 0], width, sigma_px)
+    rows = _target(centre_px[:, 1], height, sigma_px)
     log_probability = F.log_softmax(logits.flatten(1), dim=1).view(n, height, width)
     # The targets are separable, so they are never written out as maps.
     cross_entropy = -torch.einsum("nh,nhw,nw->n", rows, log_probability, columns)
     return (weight[labelled] * cross_entropy).sum() * (weight.shape[-1] / max(n, 1))
 
 
-def _gaussian(centre_px: Tensor, size: int, sigma_px: float) -> Tensor:
+def _target(centre_px: Tensor, size: int, sigma_px: float) -> Tensor:
     """(n,) -> (n, size), rows sum to one."""
+    if sigma_px == 0:
+        return F.one_hot(centre_px.round().long().clamp(0, size - 1), size).float()
     distance = torch.arange(size, device=centre_px.device) - centre_px[:, None]
     return torch.softmax(-0.5 * (distance / sigma_px) ** 2, dim=1)
 
@@ -126,7 +132,9 @@ def multitask_losses(
 
     losses = {
         "keypoints": of_maps(prediction.heatmaps, 2),
-        "deep_supervision": of_maps(auxiliary.deep_eighth, 8) + of_maps(auxiliary.deep_quarter, 4),
+        "deep_supervision": of_maps(auxiliary.deep_eighth, 8)
+        + of_maps(auxiliary.deep_quarter, 4)
+        + of_maps(auxiliary.deep_half, 2),
         "visibility": visibility_loss(prediction.visibility, targets.present, targets.visible, labelled),
         "orientation": circular_cross_entropy(auxiliary.orientation[labelled], targets.orientation[labelled]),
         "key_pose": class_cross_entropy(auxiliary.key_pose[labelled], targets.key_pose[labelled]),
@@ -141,6 +149,6 @@ def multitask_losses(
     return losses
 
 
-def total_loss(losses: dict[str, Tensor], weights: LossWeights) -> Tensor:
-    """Equation 1."""
-    return sum(getattr(weights, name) * loss for name, loss in losses.items())
+def total_loss(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+    """Equation 1. A task without a weight has weight 0: all devices must see the same graph."""
+    return sum(weights.get(name, 0.0) * loss for name, loss in losses.items())

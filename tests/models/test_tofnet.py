@@ -1,18 +1,39 @@
-"""Every net of the family: shapes, independence of images, reach of the gradient."""
+"""Every net, whatever its encoder: shapes, independence of images, reach of the gradient, and what ships."""
 
 import pytest
 import torch
 
 from handfast.models import MODELS
-from handfast.models.tofnet import ToFNetHeads
+from handfast.models.tofnet import ToFNet, ToFNetHeads
 
-NAMES = tuple(MODELS)
+VISIBILITY = {"summary", "visibility"}
+DECODER = {"upsample_to_quarter", "skip", "to_maps", "upsample_to_half"}
 
 
-@pytest.fixture(params=NAMES)
-def net(request):
-    torch.manual_seed(0)
-    return MODELS[request.param]()
+def encoder_of(net):
+    return {"tier1", "tier2", "tier3"} if isinstance(net, ToFNet) else {"backbone", "reduce"}
+
+
+def heads_of(net, auxiliary_keypoints=17):
+    channels = net.summary[0].in_channels, net.summary[0].out_channels
+    return ToFNetHeads(net.keypoints_per_hand, *channels, auxiliary_keypoints)
+
+
+def train_step(net, heads):
+    """Prediction and auxiliary prediction for noise."""
+    image = torch.rand(2, 1, 120, 160)
+    features = net.features(image)
+    prediction = net.predict(features)
+    return prediction, heads(image, features, prediction.heatmaps)
+
+
+def some_loss(*outputs):
+    return sum((out * torch.randn_like(out)).sum() for out in outputs if out is not None)
+
+
+def silent(module):
+    """The names of the parameters without a gradient."""
+    return {name for name, p in module.named_parameters() if p.grad is None or not p.grad.any()}
 
 
 def test_outputs_are_maps_at_half_resolution_and_visibility(net):
@@ -48,44 +69,79 @@ def test_each_map_looks_at_the_whole_image(net):
     assert torch.all(difference[..., 40:, 60:].amax((-2, -1)) > 0)
 
 
-def test_what_presence_is_told_from_answers_to_the_image(net):
+def test_what_presence_is_told_from_answers_to_the_image(tofnet):
     """However large the features are, no unit of the summary is silent for all images."""
     images = torch.rand(32, 1, 120, 160)
-    features = net.train().features(images)
+    features = tofnet.train().features(images)
     with torch.no_grad():
-        net.summary[0].weight.mul_(100)
-        summary = net.features(images).summary
+        tofnet.summary[0].weight.mul_(100)
+        summary = tofnet.features(images).summary
     assert features.summary.gt(0).any(dim=0).all() and summary.gt(0).any(dim=0).all()
 
 
-def heads_of(net, auxiliary_keypoints):
-    channels = net.summary[0].in_channels, net.summary[0].out_channels
-    return ToFNetHeads(net.keypoints_per_hand, *channels, auxiliary_keypoints)
+def test_a_net_is_encoder_decoder_and_visibility_and_nothing_else(net):
+    parts = {name.split(".")[0] for name in net.state_dict()}
+    assert parts | {"skip"} == encoder_of(net) | DECODER | VISIBILITY
+    assert ("skip" in parts) == (net.skip is not None)
+
+
+def test_what_ships_needs_all_its_parameters_and_none_of_the_heads(net):
+    heads = heads_of(net)
+    prediction, _ = train_step(net, heads)
+    some_loss(*prediction).backward()
+    assert not silent(net)
+    assert silent(heads) == {name for name, _ in heads.named_parameters()}
 
 
 @pytest.mark.parametrize("auxiliary_keypoints", [0, 17])
-def test_every_parameter_has_a_gradient(net, auxiliary_keypoints):
-    heads = heads_of(net, auxiliary_keypoints)
-    image = torch.rand(2, 1, 120, 160)
-    features = net.features(image)
-    outputs = [out for out in (*net.predict(features), *heads(image, features)) if out is not None]
-    sum((out * torch.randn_like(out)).sum() for out in outputs).backward()
-    silent = [
-        name
-        for module in (net, heads)
-        for name, parameter in module.named_parameters()
-        if parameter.grad is None or not parameter.grad.any()
-    ]
-    assert not silent
+def test_training_reaches_every_parameter(tofnet, auxiliary_keypoints):
+    heads = heads_of(tofnet, auxiliary_keypoints)
+    prediction, auxiliary = train_step(tofnet, heads)
+    some_loss(*prediction, *auxiliary).backward()
+    assert not silent(tofnet) and not silent(heads)
 
 
-def test_heads_are_per_hand_and_at_their_resolution(net):
-    keypoints = net.keypoints_per_hand
-    heads = heads_of(net, auxiliary_keypoints=17)
-    image = torch.rand(2, 1, 120, 160)
-    auxiliary = heads(image, net.features(image))
+def test_each_auxiliary_task_alone_teaches_the_encoder(net):
+    encoder = [p for name, p in net.named_parameters() if name.split(".")[0] in encoder_of(net)]
+    assert any(net.shared_weight is p for p in encoder)
+    _, auxiliary = train_step(net, heads_of(net))
+    for name, output in auxiliary._asdict().items():
+        gradients = torch.autograd.grad(some_loss(output), encoder, retain_graph=True)
+        assert all(gradient.any() for gradient in gradients), name
+
+
+def test_encoder_features_are_taught_without_the_decoder_and_decoded_ones_with_it(tofnet):
+    _, auxiliary = train_step(tofnet, heads_of(tofnet))
+    decoder = [tofnet.upsample_to_quarter.convolution.weight, tofnet.to_maps.weight]
+    reached = {
+        name: [
+            gradient is not None
+            for gradient in torch.autograd.grad(
+                some_loss(output), decoder, retain_graph=True, allow_unused=True
+            )
+        ]
+        for name, output in auxiliary._asdict().items()
+    }
+    assert reached.pop("deep_quarter") == [True, False] and reached.pop("deep_half") == [True, True]
+    assert all(parts == [False, False] for parts in reached.values())
+
+
+def test_the_head_at_half_resolution_teaches_all_maps_each_keypoint():
+    """The groups of the decoder do not: there a map that is lost stays lost (section 4)."""
+    net = MODELS["tofnet-tof8"]()
+    prediction, auxiliary = train_step(net, heads_of(net))
+    for heatmaps, taught in ((prediction.heatmaps, 1), (auxiliary.deep_half, 16)):
+        loss = some_loss(heatmaps[:, 0, 0])
+        (gradient,) = torch.autograd.grad(loss, net.to_maps.weight, retain_graph=True)
+        assert gradient.flatten(1).any(dim=1).sum() == taught
+
+
+def test_heads_are_per_hand_and_at_their_resolution(tofnet):
+    keypoints = tofnet.keypoints_per_hand
+    _, auxiliary = train_step(tofnet, heads_of(tofnet))
     assert auxiliary.deep_eighth.shape == (2, 2, keypoints, 15, 20)
     assert auxiliary.deep_quarter.shape == (2, 2, keypoints, 30, 40)
+    assert auxiliary.deep_half.shape == (2, 2, keypoints, 60, 80)
     assert auxiliary.auxiliary.shape == (2, 2, 17, 30, 40)
     assert auxiliary.orientation.shape == (2, 2, 8) and auxiliary.key_pose.shape == (2, 2, 9)
     assert auxiliary.segmentation.shape == (2, 3, 30, 40)

@@ -14,6 +14,12 @@ class RandomData:
     def __init__(self):
         self.validation = {"noise": (self.batch(1000, 4),)}
 
+    def __len__(self):
+        return 20
+
+    def origin(self, step, batch_size):
+        return f"noise {step}"
+
     def batch(self, step, batch_size):
         rng = np.random.default_rng(step)
         b = batch_size

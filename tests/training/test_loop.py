@@ -3,12 +3,13 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from handfast.errors import HandfastError
 from handfast.training.checkpoint import load_checkpoint, read_tensors
-from handfast.training.loop import MODEL_FILE, STATE_FILE, learning_rate, train
+from handfast.training.loop import FAILED_FILE, MODEL_FILE, STATE_FILE, learning_rate, train
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +41,9 @@ class InterruptedData:
     def __init__(self, data, at_step):
         self.data, self.at_step = data, at_step
 
+    def __len__(self):
+        return len(self.data)
+
     def batch(self, step, batch_size):
         if step == self.at_step:
             raise ConnectionError("gone")
@@ -59,6 +63,72 @@ def test_a_run_killed_between_checkpoints_goes_on_from_the_last(recipe, data, tm
     assert all(torch.equal(whole[name], killed[name]) for name in whole)
 
 
+def test_a_killed_run_logs_the_same_curve(recipe, data, tmp_path):
+    """Steps after the last checkpoint were logged, and are gone through again."""
+    train(recipe, data, tmp_path / "whole")
+    with pytest.raises(ConnectionError, match="gone"):
+        train(recipe, InterruptedData(data, at_step=4), tmp_path / "killed")
+    log = tmp_path / "killed" / "metrics.jsonl"
+    assert [row["step"] for row in map(json.loads, log.open())] == [1, 2, 3, 4]
+    log.write_text(log.read_text() + '{"step": 5, "tim')  # and cut off in mid-line
+    train(recipe, data, tmp_path / "killed")
+    curves = [_losses(tmp_path / run / "metrics.jsonl") for run in ("whole", "killed")]
+    assert len(curves[0]) == 5 and curves[0] == curves[1]
+
+
+def _losses(log):
+    rows = [json.loads(line) for line in log.open()]
+    return [{k: v for k, v in row.items() if k != "time_s"} for row in rows if "train/total" in row]
+
+
+@pytest.mark.parametrize("weighting", ["fixed", "gradnorm"])
+def test_a_loss_that_is_not_finite_stops_the_run(recipe, data, tmp_path, weighting):
+    class BrokenLabels(InterruptedData):
+        def batch(self, step, batch_size):
+            batch = self.data.batch(step, batch_size)
+            if step == self.at_step:
+                batch["keypoints_px"][:] = np.nan
+            return batch
+
+        def origin(self, step, batch_size):
+            return f"shard-{step:05d}.tar"
+
+    broken = BrokenLabels(data, at_step=3)
+    recipe = replace(recipe, weighting=weighting, checkpoint_every_s=0.0)
+    with pytest.raises(
+        HandfastError, match=r"step 4: the loss is nan \(.*keypoints.*shard-00003\.tar.*failed"
+    ):
+        train(recipe, broken, tmp_path / "broken")
+    train(recipe, data, tmp_path / "sound", stop_after_step=3)
+    failed, record = read_tensors(tmp_path / "broken" / FAILED_FILE)
+    sound, _ = read_tensors(tmp_path / "sound" / STATE_FILE)
+    assert record["step"] == 3
+    assert all(
+        torch.equal(failed[name], sound[name])
+        for name in sound
+        if "running" not in name and "num_b" not in name
+    )
+    _, record = read_tensors(tmp_path / "broken" / STATE_FILE)
+    assert record["step"] == 3  # the last checkpoint is left alone
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_gradnorm_goes_on_where_it_was(recipe, data, tmp_path, precision):
+    recipe = replace(recipe, weighting="gradnorm", precision=precision)
+    train(recipe, data, tmp_path / "whole")
+    for stop in (2, None):
+        train(recipe, data, tmp_path / "cut", stop_after_step=stop)
+    records = [read_tensors(tmp_path / run / STATE_FILE)[1]["gradnorm"] for run in ("whole", "cut")]
+    assert records[0] == records[1]
+    assert sum(records[0]["weights"].values()) == pytest.approx(sum(recipe.losses.of_tasks().values()))
+
+
+def test_epochs_count_passes_over_the_data(recipe, data, tmp_path):
+    train(replace(recipe, steps=0, epochs=0.6), data, tmp_path)
+    _, record = read_tensors(tmp_path / STATE_FILE)
+    assert record["step"] == 3  # 0.6 of 20 frames in batches of 4
+
+
 def test_a_finished_run_is_left_alone(recipe, data, tmp_path):
     metrics = train(recipe, data, tmp_path)
     content = (tmp_path / STATE_FILE).read_bytes()
@@ -75,6 +145,9 @@ def test_a_folder_of_another_recipe_is_refused(recipe, data, tmp_path):
 def test_training_lowers_the_loss_on_one_batch(recipe, data, tmp_path):
     class OneBatch:
         name, validation = "noise", {}
+
+        def __len__(self):
+            return len(data)
 
         def batch(self, step, batch_size):
             return data.batch(0, batch_size)
@@ -115,9 +188,9 @@ def test_a_model_and_skeleton_that_do_not_match_are_refused(recipe, data, tmp_pa
 
 @pytest.mark.parametrize(("schedule", "quarter"), [("linear", 0.75), ("cosine", (1 + 2**-0.5) / 2)])
 def test_the_learning_rate_rises_then_falls_to_zero(recipe, schedule, quarter):
-    recipe = replace(recipe, steps=110, warmup_steps=10, learning_rate=2.0, schedule=schedule)
-    assert learning_rate(recipe, 0) == pytest.approx(0.2)
-    assert learning_rate(recipe, 9) == learning_rate(recipe, 10) == 2.0
-    assert learning_rate(recipe, 60) == pytest.approx(1.0)
-    assert learning_rate(recipe, 110) == pytest.approx(0.0)
-    assert learning_rate(recipe, 35) == pytest.approx(2.0 * quarter)
+    recipe = replace(recipe, warmup_steps=10, learning_rate=2.0, schedule=schedule)
+    assert learning_rate(recipe, 0, 110) == pytest.approx(0.2)
+    assert learning_rate(recipe, 9, 110) == learning_rate(recipe, 10, 110) == 2.0
+    assert learning_rate(recipe, 60, 110) == pytest.approx(1.0)
+    assert learning_rate(recipe, 110, 110) == pytest.approx(0.0)
+    assert learning_rate(recipe, 35, 110) == pytest.approx(2.0 * quarter)

@@ -1,5 +1,7 @@
 """From labels in hand21 to targets of the recipe's skeleton, and scores by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ import torch
 from handfast.losses import multitask_losses
 from handfast.models.tofnet import Prediction
 from handfast.skeleton import HAND21, TOF8
-from handfast.training.multitask import HIDDEN_WEIGHT, MultiTaskToFNet
+from handfast.training.multitask import MultiTaskToFNet
 from handfast.training.validation import validate
 
 
@@ -23,7 +25,7 @@ def test_targets_are_the_skeletons_points(recipe, data):
         targets.keypoints_px[:, :, tof8_index_tip].numpy(), batch["keypoints_px"][:, :, index_tip]
     )
     labelled = batch["in_image"][:, :, index_tip] & batch["present"]
-    seen = np.where(batch["visible"][:, :, index_tip], 1, HIDDEN_WEIGHT)
+    seen = np.where(batch["visible"][:, :, index_tip], 1, recipe.hidden_weight)
     np.testing.assert_allclose(targets.weight[:, :, tof8_index_tip].numpy(), 2.0 * labelled * seen)
     assert targets.auxiliary_keypoints_px.shape == (4, 2, 17, 2)
     assert targets.weight.dtype == targets.auxiliary_weight.dtype == torch.float32
@@ -54,6 +56,22 @@ def test_a_hand_that_is_alone_teaches_both_slots(recipe, data):
     np.testing.assert_array_equal(targets.keypoints_px[2].numpy(), own[2])
     assert (targets.weight > 0).all()
     np.testing.assert_array_equal(targets.present.numpy(), batch["present"])
+
+
+def test_or_its_own_only(recipe, data):
+    batch = data.batch(0, 2)
+    batch["present"] = np.array([[True, False], [False, True]])
+    batch["in_image"][:] = True
+    own = replace(recipe, lone_hand_teaches_both=False)
+    _, targets = MultiTaskToFNet(own).tensors(batch)
+    np.testing.assert_array_equal((targets.weight > 0).all(dim=-1).numpy(), batch["present"])
+    np.testing.assert_array_equal((targets.weight == 0).all(dim=-1).numpy(), ~batch["present"])
+
+
+def test_hidden_keypoints_can_be_left_out(recipe, data):
+    recipe = replace(recipe, hidden_weight=0.0, lone_hand_teaches_both=False)
+    _, targets = MultiTaskToFNet(recipe).tensors(data.batch(0, 4))
+    assert targets.visible.any() and not (targets.weight[~targets.visible] > 0).any()
 
 
 def test_photos_only_teach_keypoints_and_presence(recipe, data):

@@ -1,7 +1,7 @@
 """Recipes: those that ship load, and what cannot be meant is refused."""
 
 from dataclasses import replace
-from pathlib import Path
+from importlib.resources import files
 
 import pytest
 
@@ -11,13 +11,13 @@ from handfast.models import MODELS
 from handfast.skeleton import SKELETONS
 from handfast.training.recipe import Recipe, load_recipe
 
-SHIPPED = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
+SHIPPED = sorted(path.name.removesuffix(".toml") for path in (files("handfast") / "recipes").iterdir())
 MINIMAL = 'model = "tofnet-tof8"\nskeleton = "tof8"\nsteps = 10\n'
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
-def test_shipped_recipes_fit_their_model(path):
-    recipe = load_recipe(path)
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_recipes_fit_their_model(name):
+    recipe = load_recipe(name)
     assert len(SKELETONS[recipe.skeleton]) == MODELS[recipe.model].keywords["keypoints_per_hand"]
 
 
@@ -42,7 +42,16 @@ def test_values_and_defaults(tmp_path):
         (MINIMAL + "ema_decay = 1.0\n", "ema_decay"),
         (MINIMAL + 'schedule = "step"\n', "schedule must be one of 'linear', 'cosine', got 'step'"),
         (MINIMAL.replace("tofnet-tof8", "tofnet"), "model must be one of"),
-        ('model = "tofnet-tof8"\n', "lacks skeleton, steps"),
+        ('model = "tofnet-tof8"\n', "lacks skeleton"),
+        (MINIMAL.replace("steps = 10", ""), "expected one of steps and epochs, got steps 0 and epochs 0.0"),
+        (MINIMAL + "epochs = 2\n", "expected one of steps and epochs, got steps 10 and epochs 2"),
+        (MINIMAL + "epochs = inf\n", "epochs must be 0 or more, got inf"),
+        (MINIMAL + "sigma_px = -1.0\n", "sigma_px must be 0 or more"),
+        (MINIMAL + "lone_hand_teaches_both = 1\n", "lone_hand_teaches_both must be bool, got 1"),
+        (MINIMAL + 'weighting = "automatic"\n', "weighting must be one of 'fixed', 'gradnorm'"),
+        (MINIMAL + "[data]\nhands = 1.0\n", r"\[data\]: unknown key 'hands'; known are picture, look_share"),
+        (MINIMAL + '[data]\npicture = "colour"\n', "picture must be one of any, amplitude, depth"),
+        (MINIMAL + "[data]\nlook_share = 1.5\n", r"look_share must be in 0\.\.1, got 1\.5"),
         ("model =", "expected a recipe in TOML"),
     ],
 )
@@ -53,9 +62,16 @@ def test_what_cannot_be_meant_is_refused(tmp_path, text, message):
         load_recipe(path)
 
 
-def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(HandfastError, match=r"nowhere\.toml"):
+def test_a_missing_file_is_named_and_what_there_is(tmp_path):
+    with pytest.raises(HandfastError, match=r"nowhere\.toml.*expected .*hand21.*or the path"):
         load_recipe(tmp_path / "nowhere.toml")
+
+
+def test_an_epoch_is_a_pass_over_the_frames():
+    recipe = Recipe(model="tofnet-tof8", skeleton="tof8", epochs=2.5, batch_size=8)
+    assert recipe.steps_on(frames=100, devices=1) == 32  # 31.25
+    assert recipe.steps_on(frames=100, devices=2) == 16
+    assert replace(recipe, epochs=0, steps=7).steps_on(frames=100, devices=2) == 7
 
 
 def test_the_hash_names_the_values(recipe):

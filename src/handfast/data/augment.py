@@ -14,8 +14,17 @@ from numba import njit
 
 from handfast.sensors.images import normalise_exposure, proximity_image
 
+PICTURES = ("amplitude", "depth")
 DEPTH_ONLY_SHARE = 0.3
 CLEAN_SHARE = 0.2  # amplitude as the time-of-flight sensor gave it
+
+
+def clean_picture(amplitude: np.ndarray, depth_mm: np.ndarray, picture: str) -> np.ndarray:
+    """(H, W) uint8 amplitude and uint16 depth -> (H, W) uint8 network input made of one of PICTURES, as the
+    sensor gave it."""
+    if picture == "amplitude":
+        return normalise_exposure(amplitude)
+    return normalise_exposure(proximity_image(depth_mm.astype(np.float32) * 1e-3))
 
 
 def augment(

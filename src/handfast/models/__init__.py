@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from handfast.models.baselines import densenet121, mobilenetv2
 from handfast.models.tofnet import ToFNet
 
 MODELS = {
@@ -30,5 +31,12 @@ MODELS = {
         decoder_groups=1,
         skip=True,
         summary_channels=64,
+    ),
+    # What table 2 compares the first with. Building them needs the extra ``baselines``.
+    "densenet121": partial(
+        densenet121, keypoints_per_hand=8, channels=64, decoder_groups=16, summary_channels=32
+    ),
+    "mobilenetv2": partial(
+        mobilenetv2, keypoints_per_hand=8, channels=64, decoder_groups=16, summary_channels=32
     ),
 }

@@ -7,6 +7,7 @@ stopped. Both appear under their name only when complete.
 import hashlib
 import json
 import os
+from importlib.resources import files
 from pathlib import Path
 
 import torch
@@ -73,11 +74,13 @@ def load_checkpoint(path: Path) -> tuple[nn.Module, dict]:
     return net.eval(), card
 
 
-def initialise_from(net: nn.Module, path: Path) -> int:
+def initialise_from(net: nn.Module, name_or_path: str) -> int:
     """Copy the tensors of a checkpoint that ``net`` has under the same name and shape; -> how many.
 
-    Raises HandfastError if none fits.
+    The checkpoint is a packaged one, by its model's name, or a file. Raises HandfastError if no tensor fits.
     """
+    packaged = files("handfast") / "assets" / f"{name_or_path}.safetensors"
+    path = packaged if name_or_path in MODELS and packaged.is_file() else Path(name_or_path)
     tensors, _ = read_tensors(path)
     own = net.state_dict()
     matching = {k: v for k, v in tensors.items() if k in own and own[k].shape == v.shape}

@@ -7,6 +7,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from handfast.files import write_whole
+
 LINE_EVERY_S = 60.0
 
 
@@ -14,7 +16,9 @@ class RunLog:
     """Progress of a run from step ``start`` of ``steps``: a bar on a terminal, else a line a minute."""
 
     def __init__(self, run_dir: Path, start: int, steps: int) -> None:
-        self._file = (run_dir / "metrics.jsonl").open("a", encoding="utf-8")
+        path = run_dir / "metrics.jsonl"
+        _forget_after(path, start)
+        self._file = path.open("a", encoding="utf-8")
         self._tensorboard = _tensorboard_writer(run_dir)
         self._console = Console()
         self._bar = Progress(
@@ -54,6 +58,14 @@ class RunLog:
         if self._tensorboard:
             for name, value in named.items():
                 self._tensorboard.add_scalar(name, value, step)
+
+
+def _forget_after(path: Path, step: int) -> None:
+    """Drops what a run that was killed had logged since its last checkpoint: it goes through that again."""
+    if path.exists():
+        lines = path.read_bytes().splitlines(keepends=True)
+        kept = [line for line in lines if line.endswith(b"\n") and json.loads(line)["step"] <= step]
+        write_whole(path, b"".join(kept))
 
 
 def _tensorboard_writer(run_dir: Path):

@@ -28,23 +28,31 @@ from handfast.training.checkpoint import (
     save_checkpoint,
     save_training_state,
 )
+from handfast.training.gradnorm import GradNorm
 from handfast.training.log import RunLog
 from handfast.training.multitask import Batch, MultiTaskToFNet
 from handfast.training.recipe import Recipe
 from handfast.training.validation import validate
 
 PREFETCHED_BATCHES = 4
-MODEL_FILE, STATE_FILE = "model.safetensors", "state.safetensors"
+MODEL_FILE, STATE_FILE, FAILED_FILE = "model.safetensors", "state.safetensors", "failed.safetensors"
 
 
 class TrainingData(Protocol):
     """Labelled images, see ``MultiTaskToFNet.tensors`` for what a batch holds.
 
     name: identifies the data in the model's card. validation: held-out batches by kind, may be empty.
+    Its length is that of an epoch, in frames.
     """
 
     name: str
     validation: Mapping[str, Sequence[Batch]]
+
+    def __len__(self) -> int: ...
+
+    def origin(self, step: int, batch_size: int) -> str:
+        """Which files the batch of a step was made from."""
+        ...
 
     def batch(self, step: int, batch_size: int) -> Batch:
         """The batch of a step, the same whenever it is asked for."""
@@ -61,21 +69,27 @@ def train(
     """Train until the recipe's last step, or ``stop_after_step``; -> the last validation metrics.
 
     ``run_dir`` receives model.safetensors (the averaged net and its card), state.safetensors (to go on from)
-    and the log. Called again on the same folder it goes on; HandfastError if the folder is another recipe's.
+    and the log. Called again on the same folder it goes on. HandfastError if the folder is another recipe's,
+    and when a loss is no longer finite: the state before that step is then in failed.safetensors, and the
+    message names the files that the step's batch was made from.
     """
+    if recipe.weighting == "gradnorm" and devices > 1:
+        raise HandfastError("recipe: weighting gradnorm works on one device, which sees all gradients")
     run_dir.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
     fabric = Fabric(accelerator="auto", devices=devices, precision=recipe.precision)
     fabric.launch()
     task = MultiTaskToFNet(recipe).to(memory_format=torch.channels_last)
     if recipe.init_from:
-        initialise_from(task.net, Path(recipe.init_from))
+        initialise_from(task.net, recipe.init_from)
     average = AveragedModel(task.net, multi_avg_fn=_warmed_up_average(recipe.ema_decay), use_buffers=True)
     average = average.to(fabric.device).eval()
     optimizer = torch.optim.AdamW(
         task.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
     )
     model, optimizer = fabric.setup(task, optimizer)
+
+    gradnorm = GradNorm(recipe.losses.of_tasks()) if recipe.weighting == "gradnorm" else None
 
     state_path = run_dir / STATE_FILE
     start, metrics = 0, {}
@@ -84,27 +98,45 @@ def train(
         if record["recipe_hash"] != recipe.hash:
             raise HandfastError(f"{run_dir}: holds a run of another recipe; choose a new folder")
         start, metrics = record["step"], record["metrics"]
+        if gradnorm:
+            gradnorm.restore(record["gradnorm"])
+
+    def save_state(path: Path, step: int) -> None:
+        record = {"step": step, "recipe_hash": recipe.hash, "metrics": metrics}
+        if gradnorm:
+            record["gradnorm"] = gradnorm.state
+        save_training_state(path, task, average, optimizer.optimizer, record)
 
     def save(step: int) -> None:
-        record = {"step": step, "recipe_hash": recipe.hash, "metrics": metrics}
-        save_training_state(state_path, task, average, optimizer.optimizer, record)
+        save_state(state_path, step)
         save_checkpoint(run_dir / MODEL_FILE, average.module, model_card(recipe, data.name, step, metrics))
 
-    end = recipe.steps if stop_after_step is None else min(stop_after_step, recipe.steps)
+    steps = recipe.steps_on(len(data), devices)
+    end = steps if stop_after_step is None else min(stop_after_step, steps)
     last_save_s = last_validation_s = time.monotonic()
     # With several devices each step has a batch for each; the first one logs, validates and saves.
     numbers = range(
         start * fabric.world_size + fabric.global_rank, end * fabric.world_size, fabric.world_size
     )
     first = fabric.is_global_zero
-    with RunLog(run_dir, start, recipe.steps) if first else nullcontext() as log:
+    with RunLog(run_dir, start, steps) if first else nullcontext() as log:
         for step, (image, targets) in enumerate(_prefetch(task, data, recipe.batch_size, numbers), start):
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(recipe, step)
+                group["lr"] = learning_rate(recipe, step, steps)
             # Here and not in the model, since reduced precision is for its layers only.
             predictions = model(fabric.to_device(image))
             losses = multitask_losses(*predictions, fabric.to_device(targets), recipe.sigma_px)
-            total = total_loss(losses, recipe.losses)
+            if gradnorm:
+                gradnorm.update(losses, task.net.shared_weight, fabric.backward)
+            total = total_loss(losses, gradnorm.weights if gradnorm else recipe.losses.of_tasks())
+            if not math.isfinite(total.item()):
+                save_state(run_dir / FAILED_FILE, step)
+                broken = ", ".join(name for name, value in losses.items() if not math.isfinite(value.item()))
+                raise HandfastError(
+                    f"step {step + 1}: the loss is {total.item()} ({broken}); its batch was made from "
+                    f"{data.origin(numbers[step - start], recipe.batch_size)}, the state before it is in "
+                    f"{run_dir / FAILED_FILE}; if the data are sound, train anew with a lower learning rate"
+                )
             optimizer.zero_grad()
             fabric.backward(total)
             norm = fabric.clip_gradients(
@@ -120,8 +152,8 @@ def train(
             if done % recipe.log_every_steps == 0 or done == end:
                 scalars = {name: value.item() for name, value in losses.items()}
                 scalars |= {"total": total.item(), "gradient_norm": norm.item()}
-                if not math.isfinite(scalars["total"]):
-                    raise HandfastError(f"step {done}: the loss is {total.item()}; lower the learning rate")
+                if gradnorm:
+                    scalars |= {f"{name}_weight": weight for name, weight in gradnorm.weights.items()}
                 log.scalars("train", done, scalars)
             now_s = time.monotonic()
             if data.validation and (now_s - last_validation_s > recipe.validate_every_s or done == end):
@@ -138,11 +170,11 @@ def train(
     return metrics
 
 
-def learning_rate(recipe: Recipe, step: int) -> float:
-    """Linear warm-up to the recipe's rate, then its schedule down to zero at the last step."""
+def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
+    """Linear warm-up to the recipe's rate, then its schedule down to zero at the end of ``steps``."""
     if step < recipe.warmup_steps:
         return recipe.learning_rate * (step + 1) / recipe.warmup_steps
-    progress = (step - recipe.warmup_steps) / max(recipe.steps - recipe.warmup_steps, 1)
+    progress = (step - recipe.warmup_steps) / max(steps - recipe.warmup_steps, 1)
     remaining = 1 - progress if recipe.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * progress))
     return recipe.learning_rate * remaining
 
@@ -150,7 +182,7 @@ def learning_rate(recipe: Recipe, step: int) -> float:
 def model_card(recipe: Recipe, data_name: str, step: int, metrics: dict[str, float]) -> dict:
     """What a user of the net must know about it, as JSON-able values; the export adds its cost."""
     return {
-        "family": "tofnet",
+        "family": recipe.model.split("-")[0],
         "name": recipe.model,
         "config": dict(MODELS[recipe.model].keywords),
         "skeleton": recipe.skeleton,

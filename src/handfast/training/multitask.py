@@ -13,9 +13,6 @@ from handfast.training.recipe import Recipe
 
 Batch = dict[str, np.ndarray]
 
-# Where a hidden joint is can often only be guessed.
-HIDDEN_WEIGHT = 0.3
-
 
 class MultiTaskToFNet(nn.Module):
     """``net`` is what ships, ``heads`` the auxiliary tasks (section 4)."""
@@ -25,7 +22,7 @@ class MultiTaskToFNet(nn.Module):
         self.net = MODELS[recipe.model]()
         self.skeleton = SKELETONS[recipe.skeleton]
         self.auxiliary_skeleton = SKELETONS[recipe.auxiliary_skeleton] if recipe.auxiliary_skeleton else None
-        self.fingertip_weight = recipe.losses.fingertip
+        self.recipe = recipe
         if len(self.skeleton) != self.net.keypoints_per_hand:
             raise HandfastError(
                 f"recipe: {recipe.model} predicts {self.net.keypoints_per_hand} key-points a hand, "
@@ -40,7 +37,8 @@ class MultiTaskToFNet(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Prediction, AuxiliaryPrediction]:
         features = self.net.features(image)
-        return self.net.predict(features), self.heads(image, features)
+        prediction = self.net.predict(features)
+        return prediction, self.heads(image, features, prediction.heatmaps)
 
     def tensors(self, batch: Batch) -> tuple[Tensor, Targets]:
         """A batch of labels in hand21 -> ``forward``'s image and the losses' targets, on the CPU.
@@ -49,9 +47,9 @@ class MultiTaskToFNet(nn.Module):
         visible (b, 2, 21) bool; present (b, 2) bool; orientation and key_pose (b, 2) int64; segmentation
         (b, 120, 160) uint8, 0 background, 1 left, 2 right hand; rendered (b,) bool.
         """
-        keypoints_px, weight = _select(batch, self.skeleton, self.fingertip_weight)
+        keypoints_px, weight = _select(batch, self.skeleton, self.recipe)
         if self.auxiliary_skeleton:
-            auxiliary = _select(batch, self.auxiliary_skeleton, self.fingertip_weight)
+            auxiliary = _select(batch, self.auxiliary_skeleton, self.recipe)
         else:
             auxiliary = keypoints_px[:, :, :0], weight[:, :, :0]
         arrays = Targets(
@@ -68,22 +66,20 @@ class MultiTaskToFNet(nn.Module):
         return image_tensor(batch["image"]), Targets(*map(torch.from_numpy, arrays))
 
 
-def _select(batch: Batch, skeleton: Skeleton, fingertip_weight: float) -> tuple[np.ndarray, np.ndarray]:
+def _select(batch: Batch, skeleton: Skeleton, recipe: Recipe) -> tuple[np.ndarray, np.ndarray]:
     """-> key-points (b, 2, K, 2) and their weights (b, 2, K): 0 outside the image, more for fingertips, less
-    for what is hidden.
-
-    A hand that is alone teaches both slots' maps: where its joints are does not depend on which hand it is,
-    which is the harder question of the two and the visibility head's to answer.
-    """
+    for what is hidden, whose place can often only be guessed."""
     labelled = skeleton.select_visible(batch["in_image"]) & batch["present"][..., None]
     weight = np.ones(len(skeleton), np.float32)
-    weight[list(skeleton.tips)] = fingertip_weight
-    seen = np.where(skeleton.select_visible(batch["visible"]), 1, HIDDEN_WEIGHT).astype(np.float32)
-    keypoints_px, weight = skeleton.select(batch["keypoints_px"]), labelled * weight * seen
-    alone = np.flatnonzero(batch["present"].sum(axis=1) == 1)
-    absent = batch["present"][alone].argmin(axis=1)
-    keypoints_px[alone, absent] = keypoints_px[alone, 1 - absent]
-    weight[alone, absent] = weight[alone, 1 - absent]
+    weight[list(skeleton.tips)] = recipe.losses.fingertip
+    seen = skeleton.select_visible(batch["visible"])
+    weight = labelled * weight * np.where(seen, 1, recipe.hidden_weight).astype(np.float32)
+    keypoints_px = skeleton.select(batch["keypoints_px"])
+    if recipe.lone_hand_teaches_both:
+        alone = np.flatnonzero(batch["present"].sum(axis=1) == 1)
+        absent = batch["present"][alone].argmin(axis=1)
+        keypoints_px[alone, absent] = keypoints_px[alone, 1 - absent]
+        weight[alone, absent] = weight[alone, 1 - absent]
     return keypoints_px, weight
 
 
