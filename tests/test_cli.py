@@ -9,6 +9,7 @@ import pytest
 
 import handfast
 from handfast import cli
+from handfast.evaluation.cost import Cost, LayerCost
 from handfast.geometry import Camera
 from handfast.sensors.sources import write_recording
 from handfast.structures import Frame, HandPose
@@ -176,8 +177,11 @@ CARD = SimpleNamespace(
     parameters=41_000,
     macs=9_000_000,
     flops=18_000_000,
+    early_out_macs=8_000_000,
+    early_out_flops=16_000_000,
     weight_bytes=164_000,
     input={"width": 160},
+    receptive_field_px={"heatmaps": [377, 377], "visibility": [160, 120]},
 )
 
 
@@ -195,8 +199,39 @@ def test_info(capfd, monkeypatch):
     assert json.loads(stdout.splitlines()[-1]) == {"model": "tofnet-tof8", **facts}
     code, stdout, _ = run(capfd, monkeypatch, "info")
     assert code == 0
-    assert "41,000" in stdout
+    for expected in ("41,000", "18,000,000", "16,000,000", "heatmaps [377, 377]", "visibility [160, 120]"):
+        assert expected in stdout
     assert asked == ["tofnet-tof8", "tofnet-hand21"]
+
+
+def test_info_of_a_card_from_before_the_early_out(capfd, monkeypatch):
+    """What it does not state is left out, and null in JSON."""
+    later = dict.fromkeys(("early_out_macs", "early_out_flops", "receptive_field_px"))
+    model = SimpleNamespace(card=SimpleNamespace(**vars(CARD) | later))
+    monkeypatch.setattr("handfast.runtime.model.load_model", lambda name: model)
+    _, stdout, _ = run(capfd, monkeypatch, "info")
+    assert "18,000,000" in stdout and "early_out" not in stdout and "None" not in stdout
+    _, stdout, _ = run(capfd, monkeypatch, "info", "--json")
+    assert later.items() <= json.loads(stdout).items()
+
+
+def test_info_lists_the_layers_and_those_of_a_branch_under_its_title(capfd, monkeypatch):
+    cost = Cost(
+        (
+            LayerCost("tier1.0.0", "Conv", (1, 16, 60, 80), 160, 691_200, 640),
+            LayerCost("Relu", "Relu", (1, 16, 60, 80), 0, 0, 0),
+            LayerCost("to_maps", "Conv", (1, 42, 30, 40), 2_730, 3_225_600, 10_920, "then"),
+        )
+    )
+    monkeypatch.setattr("handfast.evaluation.cost.cost_of_file", lambda content: cost)
+    _, stdout, _ = run(capfd, monkeypatch, "info", "--layers")
+    first, title, second = stdout.splitlines()[-3:]
+    assert first.split() == "tier1.0.0 Conv 16 x 60 x 80 160 691,200".split()
+    assert title.strip() == "where a hand may be"
+    assert second.split() == "to_maps Conv 42 x 30 x 40 2,730 3,225,600".split()
+    _, stdout, _ = run(capfd, monkeypatch, "info", "--layers", "--json")
+    layers = json.loads(stdout)["layers"]
+    assert [(layer["name"], layer["branch"]) for layer in layers] == [("tier1.0.0", ""), ("to_maps", "then")]
 
 
 def test_info_of_a_broken_model(clips, capfd, monkeypatch):

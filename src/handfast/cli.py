@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict
 from importlib import resources
+from itertools import groupby
 from operator import length_hint
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -18,8 +19,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from handfast import cli_data, cli_synth
-from handfast.cli_common import Json, print_facts
+from handfast import cli_data, cli_label, cli_synth, cli_train
+from handfast.cli_common import DEFAULT_MODEL, Json, Model, parse_intrinsics, print_facts
 from handfast.errors import HandfastError
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 # The commands import what they run: --help must not wait for OpenCV and ONNX Runtime.
 
-DEFAULT_MODEL = "tofnet-hand21"
 T = TypeVar("T")
 
 app = typer.Typer(
@@ -41,8 +41,10 @@ app = typer.Typer(
 app.add_typer(cli_data.app, name="data")
 app.command(epilog=cli_synth.SYNTH_EXAMPLES)(cli_synth.synth)
 app.command(epilog=cli_synth.VIEW_EXAMPLES)(cli_synth.view)
-
-Model = Annotated[str, typer.Option(help="Packaged model, or a model file.", metavar="NAME|FILE")]
+app.command(epilog=cli_label.LABEL_EXAMPLES)(cli_label.label)
+app.command(epilog=cli_train.TRAIN_EXAMPLES)(cli_train.train)
+app.command(epilog=cli_train.EXPORT_EXAMPLES)(cli_train.export)
+app.command(epilog=cli_train.REPRODUCE_EXAMPLES)(cli_train.reproduce)
 
 
 def main() -> None:
@@ -108,7 +110,7 @@ def track(
 
     frames = open_source(
         source,
-        intrinsics=_parse_intrinsics(intrinsics),
+        intrinsics=parse_intrinsics(intrinsics),
         depth_unit_mm=depth_unit_mm,
         fps=fps,
         skip_bad_frames=skip_bad_frames,
@@ -136,7 +138,11 @@ def info(
     layers: Annotated[bool, typer.Option("--layers", help="Also list the cost of each layer.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Say what a model costs: parameters, MACs, FLOPs (2 x MAC), bytes of weights."""
+    """Say what a model costs and sees.
+
+    Costs are parameters, bytes of weights, MACs and FLOPs (2 x MAC), with a hand and where none can be seen,
+    which is an early out. What it sees is the receptive field: how much of the image one value depends on.
+    """
     from handfast.runtime.model import load_model
 
     card = load_model(model).card
@@ -145,8 +151,11 @@ def info(
         "parameters": card.parameters,
         "macs": card.macs,
         "flops": card.flops,
+        "early_out_macs": card.early_out_macs,
+        "early_out_flops": card.early_out_flops,
         "weight_bytes": card.weight_bytes,
         "input": card.input,
+        "receptive_field_px": card.receptive_field_px,
     }
     if layers:
         facts["layers"] = _layers_of(model)
@@ -154,7 +163,7 @@ def info(
         print(json.dumps(facts))
         return
     rows = facts.pop("layers", [])
-    print_facts([(what, f"{fact:,}" if isinstance(fact, int) else str(fact)) for what, fact in facts.items()])
+    print_facts([(what, _as_text(fact)) for what, fact in facts.items() if fact is not None])
     if rows:
         _print_layers(rows)
 
@@ -225,6 +234,13 @@ def _track(source: "FrameSource", out: Path, model: str, as_json: bool) -> None:
         _print_summary(summary)
 
 
+def _as_text(fact: str | int | dict) -> str:
+    """A fact of a model's card for the eye; what it says of several things, a line each."""
+    if isinstance(fact, dict):
+        return "\n".join(f"{name} {value}" for name, value in fact.items())
+    return f"{fact:,}" if isinstance(fact, int) else fact
+
+
 def _layers_of(model: str) -> list[dict]:
     """The layers that cost anything."""
     from handfast.runtime.model import read_model
@@ -239,14 +255,18 @@ def _layers_of(model: str) -> list[dict]:
 
 
 def _print_layers(rows: list[dict]) -> None:
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for heading in ("layer", "operator", "output"):
         table.add_column(heading, overflow="fold")
     for heading in ("parameters", "MACs"):
         table.add_column(heading, justify="right")
-    for row in rows:
-        shape = " x ".join(map(str, row["output_shape"][1:]))
-        table.add_row(row["name"], row["operator"], shape, f"{row['parameters']:,}", f"{row['macs']:,}")
+    titles = {"then": "[bold]where a hand may be[/]", "else": "[bold]where none may be[/]"}
+    for branch, layers in groupby(rows, lambda row: row["branch"]):
+        if branch:
+            table.add_row(titles[branch])
+        for row in layers:
+            shape = " x ".join(map(str, row["output_shape"][1:]))
+            table.add_row(row["name"], row["operator"], shape, f"{row['parameters']:,}", f"{row['macs']:,}")
     Console().print(table)
 
 
@@ -293,18 +313,6 @@ def _with_progress(results: Iterable[T], total: int) -> Iterator[T]:
             if bar is not None:
                 bar.update(task, completed=done)
             yield result
-
-
-def _parse_intrinsics(text: str | None) -> tuple[float, ...] | None:
-    if text is None:
-        return None
-    try:
-        fx, fy, cx, cy = (float(part) for part in text.split(","))
-    except ValueError as error:
-        raise HandfastError(
-            f"--intrinsics: expected four numbers fx,fy,cx,cy in pixels, got {text!r}"
-        ) from error
-    return fx, fy, cx, cy
 
 
 def _silence_codecs() -> None:

@@ -338,13 +338,13 @@ def test_writes_what_the_format_asks_for(rendered, tmp_path):
     assert all(
         (tmp_path / "images" / "default" / image["file_name"]).is_file() for image in written["images"]
     )
-    assert [(c["id"], c["name"]) for c in written["categories"]] == [(1, "left_hand"), (2, "right_hand")]
+    assert [(c["id"], c["name"]) for c in written["categories"]] == [(1, "hand")]
     assert written["categories"][0]["skeleton"][:2] == [[1, 2], [2, 3]]
     hands = [(number, hand) for number, sample in enumerate(rendered, start=1) for hand in sample.hands]
     for annotation, (image, hand) in zip(written["annotations"], hands, strict=True):
         points = hand.keypoints_px.astype(float)
         assert annotation["image_id"] == image
-        assert written["categories"][annotation["category_id"] - 1]["name"] == f"{hand.side}_hand"
+        assert (annotation["category_id"], annotation["attributes"]) == (1, {"side": hand.side})
         assert annotation["num_keypoints"] == 21
         assert annotation["keypoints"][2::3] == [2 if seen else 1 for seen in hand.visible]
         np.testing.assert_allclose(annotation["bbox"], [*points.min(axis=0), *np.ptp(points, axis=0)])

@@ -83,14 +83,22 @@ def open_coco(folder: Path, split: str) -> Samples:
 def write_coco(folder: Path, samples: Iterable[HandSample]) -> None:
     """Samples as CVAT has them: annotations/person_keypoints_default.json and images/default/000000.png...
 
+    As ``write_annotated``.
+    """
+    named = ((f"{number:06d}.png", sample) for number, sample in enumerate(samples))
+    path = folder / "annotations" / "person_keypoints_default.json"
+    write_annotated(path, folder / "images" / "default", named)
+
+
+def write_annotated(path: Path, image_folder: Path, named: Iterable[tuple[str, HandSample]]) -> None:
+    """An annotation file, and the images it is about, under the names (.png) that come with them.
+
     Of a frame's images the first of colour, amplitude, depth is written. Key-points whose visibility is not
     known count as visible: COCO cannot say otherwise. Labels in 3D are left out. Raises HandfastError if
     hands differ in their skeletons.
     """
-    image_folder = folder / "images" / "default"
     images, annotations, skeleton = [], [], None
-    for number, sample in enumerate(samples):
-        name = f"{number:06d}.png"
+    for number, (name, sample) in enumerate(named):
         write_whole(image_folder / name, cv2.imencode(".png", _picture(sample.frame))[1].tobytes())
         images.append(_image_entry(number + 1, name, sample.frame))
         for hand in sample.hands:
@@ -101,8 +109,7 @@ def write_coco(folder: Path, samples: Iterable[HandSample]) -> None:
                     f"got {hand.skeleton.name}"
                 )
             annotations.append(_annotation_entry(len(annotations) + 1, number + 1, hand))
-    content = {"images": images, "annotations": annotations, "categories": _categories(skeleton or HAND21)}
-    path = folder / "annotations" / "person_keypoints_default.json"
+    content = {"images": images, "annotations": annotations, "categories": [_category(skeleton or HAND21)]}
     write_whole(path, json.dumps(content, allow_nan=False).encode())
 
 
@@ -210,7 +217,7 @@ def _side_of(annotation: dict, category: dict, where: str) -> str:
     if len(sides) != 1:
         raise HandfastError(
             f"{where}: expected left or right in its attribute side or handedness or in its category's name, "
-            f"got {told!r}"
+            f"got {told!r}; set the attribute, or name the label left_hand or right_hand"
         )
     return sides.pop()
 
@@ -256,7 +263,7 @@ def _annotation_entry(number: int, image: int, hand: HandLabel) -> dict:
     return {
         "id": number,
         "image_id": image,
-        "category_id": 1 + SIDES.index(hand.side),
+        "category_id": 1,
         "keypoints": [
             n for (px, py), seen in zip(points.tolist(), v.tolist(), strict=True) for n in (px, py, seen)
         ],
@@ -265,20 +272,19 @@ def _annotation_entry(number: int, image: int, hand: HandLabel) -> dict:
         "area": float(width * height),
         "segmentation": [],
         "iscrowd": 0,
+        # Not the category: in CVAT a skeleton keeps its label, and the side can be what needs correcting.
+        "attributes": {"side": hand.side},
     }
 
 
-def _categories(skeleton: Skeleton) -> list[dict]:
-    return [
-        {
-            "id": 1 + SIDES.index(side),
-            "name": f"{side}_hand",
-            "supercategory": "hand",
-            "keypoints": list(skeleton.keypoints),
-            "skeleton": [[parent + 1, child + 1] for parent, child in skeleton.edges],
-        }
-        for side in SIDES
-    ]
+def _category(skeleton: Skeleton) -> dict:
+    return {
+        "id": 1,
+        "name": "hand",
+        "supercategory": "",
+        "keypoints": list(skeleton.keypoints),
+        "skeleton": [[parent + 1, child + 1] for parent, child in skeleton.edges],
+    }
 
 
 COCO = DataSet(

@@ -1,0 +1,196 @@
+"""``handfast label``: frames of a recording, labelled by the tracker, for people to correct and train on."""
+
+import json
+import sys
+from collections.abc import Container, Iterator
+from itertools import chain
+from operator import length_hint
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import track
+
+from handfast.cli_common import DEFAULT_MODEL, Json, Model, parse_intrinsics, print_facts
+from handfast.errors import HandfastError
+from handfast.files import write_whole
+
+if TYPE_CHECKING:
+    from handfast.data.datasets.samples import Samples
+    from handfast.sensors.sources import FrameSource
+    from handfast.structures import Frame, HandLabel, HandPose, HandSample
+    from handfast.tracking.tracker import Tracker
+
+# As in cli.py, the commands import what they run.
+
+DEFAULT_COUNT = 100
+ANNOTATIONS = "annotations/person_keypoints_default.json"  # where CVAT puts them
+CVAT_LABELS, SHEET = "cvat_labels.txt", "contact_sheet.png"
+SHEET_PICTURES, SHEET_COLUMNS, SHEET_PICTURE_PX = 24, 6, (480, 360)
+LABEL_EXAMPLES = (
+    "[bold]Examples[/]\n\n"
+    "handfast label infrared_pngs/ --out mine\n\n"
+    "handfast label clip.mp4 --out mine --every 15 --json\n\n"
+    "handfast label depth_pngs/ --out mine --count 300 --intrinsics 476.0,476.0,313.7,242.8 "
+    "--depth-unit-mm 0.125"
+)
+
+
+def label(
+    source: Annotated[str, typer.Argument(help="Folder of PNGs, video file, or recording (.zip).")],
+    out: Annotated[Path, typer.Option(help="Folder for the images and labels.", metavar="DIR")],
+    count: Annotated[
+        int | None,
+        typer.Option(help="How many frames, evenly through the source.", show_default=str(DEFAULT_COUNT)),
+    ] = None,
+    every: Annotated[int | None, typer.Option(help="Instead: every so many frames one.")] = None,
+    model: Model = DEFAULT_MODEL,
+    intrinsics: Annotated[
+        str | None,
+        typer.Option(help="Camera in pixels; needed for 16-bit depth PNGs.", metavar="fx,fy,cx,cy"),
+    ] = None,
+    depth_unit_mm: Annotated[
+        float | None, typer.Option(help="Millimetres of one depth step; needed for 16-bit depth PNGs.")
+    ] = None,
+    skip_bad_frames: Annotated[
+        bool, typer.Option("--skip-bad-frames", help="Leave out frames that cannot be read.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Pick frames of a recording, to correct their labels and train on them.
+
+    The results are images/ (the frames as the sensor gave them),
+    annotations/ (COCO key-points, as the tracker found them),
+    cvat_labels.txt (to paste into a new task of CVAT)
+    and contact_sheet.png (what it found, to look at).
+    """
+    from handfast.data.cvat import cvat_labels
+    from handfast.data.datasets.coco import open_coco, write_annotated
+    from handfast.runtime.model import load_model
+    from handfast.sensors.sources import open_source
+    from handfast.skeleton import HAND21
+    from handfast.tracking.tracker import Tracker
+
+    if out.resolve() == Path(source).resolve():
+        raise HandfastError(f"{out}: the labels would mix with the source; choose another --out")
+    if (out / ANNOTATIONS).exists():
+        raise HandfastError(f"{out / ANNOTATIONS}: is there already, maybe corrected; choose another --out")
+    frames = open_source(
+        source,
+        intrinsics=parse_intrinsics(intrinsics),
+        depth_unit_mm=depth_unit_mm,
+        skip_bad_frames=skip_bad_frames,
+    )
+    picked = _picked(length_hint(frames), count, every)
+    network = load_model(model)
+    if network.skeleton is not HAND21:
+        raise HandfastError(
+            f"--model: expected one of the 21 key-points of hand21, which training needs, got {model} of "
+            f"{network.skeleton.name}"
+        )
+    named = _labelled(Tracker(network), frames, picked)
+    first = next(named, None)
+    if first is None:
+        raise HandfastError(f"{source}: expected one frame or more, got none; check the source")
+    write_annotated(out / ANNOTATIONS, out / "images", chain([first], named))
+    write_whole(out / CVAT_LABELS, cvat_labels().encode())
+    sides = _write_sheet(open_coco(out / ANNOTATIONS, "all"), out / SHEET)
+    for file, reason in frames.skipped:
+        print(f"skipped: {file}: {reason}", file=sys.stderr)
+    summary = {
+        "source": frames.name,
+        "model": model,
+        "images": len(sides),
+        "images_with_hand": sum(map(bool, sides)),
+        "hands": len(list(chain(*sides))),
+        "left": list(chain(*sides)).count("left"),
+        "right": list(chain(*sides)).count("right"),
+        "skipped": len(frames.skipped),
+        "out": str(out),
+        "outputs": [str(out / name) for name in ("images", ANNOTATIONS, CVAT_LABELS, SHEET)],
+    }
+    if as_json:
+        print(json.dumps(summary))
+    else:
+        _print_summary(summary)
+
+
+def _picked(frames: int, count: int | None, every: int | None) -> Container[int]:
+    """The indices of the frames to label. frames: how many there are, 0 if that is not known."""
+    from handfast.data.datasets.check import spread
+
+    if count is not None and every is not None:
+        raise HandfastError("--count and --every: expected one of them")
+    for option, value in (("--count", count), ("--every", every)):
+        if value is not None and value < 1:
+            raise HandfastError(f"{option}: expected 1 or more, got {value}")
+    if every is not None:
+        return range(0, sys.maxsize, every)
+    if not frames:
+        raise HandfastError("the source does not say how many frames it has; give --every instead of --count")
+    return set(spread(frames, count or DEFAULT_COUNT))
+
+
+def _labelled(
+    tracker: "Tracker", frames: "FrameSource", picked: Container[int]
+) -> Iterator[tuple[str, "HandSample"]]:
+    """The frames picked, named by their number, with the hands that the tracker finds. It follows them
+    through all frames, so that a hand is known from the frames before."""
+    from handfast.structures import HandSample
+
+    console = Console(stderr=True)
+    results = track(
+        tracker.track(frames),
+        description="tracking",
+        total=length_hint(frames) or None,
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    for frame, hands in results:
+        if frame.index in picked:
+            yield f"{frame.index:06d}.png", HandSample(frame, tuple(_label_of(hand, frame) for hand in hands))
+
+
+def _label_of(hand: "HandPose", frame: "Frame") -> "HandLabel":
+    """The hand as found; key-points outside the frame have no label."""
+    import numpy as np
+
+    from handfast.data.arrays import inside_image
+    from handfast.structures import HandLabel
+
+    height, width = frame.shape
+    labelled = inside_image(hand.keypoints_px, width, height)
+    keypoints_px = np.where(labelled[:, None], hand.keypoints_px, 0).astype(np.float32)
+    return HandLabel(hand.side, keypoints_px, visible=hand.visible & labelled, labelled=labelled)
+
+
+def _write_sheet(samples: "Samples", path: Path) -> list[list[str]]:
+    """Draw some of the labels as written. Returns the sides of the hands in each image."""
+    from handfast.data.datasets.check import spread
+    from handfast.tracking.drawing import contact_sheet, draw_caption, draw_labels, png_bytes
+
+    shown = spread(len(samples), SHEET_PICTURES)
+    pictures, sides = [], []
+    for index, sample in enumerate(samples):
+        sides.append([hand.side for hand in sample.hands])
+        if index in shown:
+            picture = draw_labels(sample, *SHEET_PICTURE_PX)
+            draw_caption(picture, samples.keys[index])
+            pictures.append(picture)
+    write_whole(path, png_bytes(contact_sheet(pictures, min(SHEET_COLUMNS, len(pictures)))))
+    return sides
+
+
+def _print_summary(summary: dict) -> None:
+    skipped = f" ({summary['skipped']} frames skipped)" if summary["skipped"] else ""
+    print_facts(
+        [
+            ("source", summary["source"]),
+            ("model", summary["model"]),
+            ("images", f"{summary['images']}{skipped}, {summary['images_with_hand']} with a hand"),
+            ("hands", f"{summary['hands']} ({summary['left']} left, {summary['right']} right)"),
+            ("results", "\n".join(summary["outputs"])),
+        ]
+    )

@@ -1,0 +1,248 @@
+"""What a table of a paper is, its results on disk, and what they come to."""
+
+import json
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from handfast.errors import HandfastError
+from handfast.evaluation.keypoints import KeypointScore
+from handfast.files import write_whole
+
+# Sizes of the benchmark, and the share of a recipe's epochs that a run has on each.
+SCALES = {"small": 0.5, "full": 1.0}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table: a run, what is trained for it, and the paper's own numbers.
+
+    run: names the results, which rows of several tables may share. recipe: a packaged one. changes: values
+    that differ from it, by name as in its file, tables within. seeds: those of a whole reproduction. paper:
+    by name as in ``Summary``, empty for a row that the paper does not have.
+    """
+
+    run: str
+    recipe: str
+    paper: Mapping[str, float]
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    seeds: tuple[int, ...] = (0,)
+
+
+@dataclass(frozen=True)
+class Result:
+    """One finished run, as its file holds it.
+
+    recipe: all its values. data: the benchmark that it was trained and measured on, with the checksum of its
+    card. parameters, macs, flops, weight_bytes: of the network as exported, without early-out. seconds: of
+    training, interruptions left out. hardware: what it was trained on.
+    """
+
+    run: str
+    scale: str
+    seed: int
+    recipe_hash: str
+    recipe: dict
+    data: dict
+    score: KeypointScore
+    parameters: int
+    macs: int
+    flops: int
+    weight_bytes: int
+    samples_seen: int
+    seconds: float
+    hardware: dict
+    handfast: str
+    torch: str
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The mean over a row's seeds, and the sample standard deviation of the error, None of a single seed."""
+
+    row: str
+    error_px: float
+    error_px_std: float | None
+    seeds: int
+    parameters: int
+    macs: int
+    flops: int
+    weight_bytes: int
+    samples_seen: int
+    seconds: float
+    score: dict
+    paper: Mapping[str, float]
+
+    def facts(self) -> dict:
+        """As JSON: the numbers of the score stand beside the others."""
+        facts = asdict(self)
+        return facts | facts.pop("score")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What the paper, or we, say about a table. needs: the rows that it is about.
+
+    judge: {row: summary} of these -> whether it holds, and the numbers behind that.
+    """
+
+    text: str
+    needs: tuple[str, ...]
+    judge: Callable[[Mapping[str, Summary]], tuple[bool, str]]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """verdict: 'holds', 'fails' or 'not yet measured'. found: the numbers, or which rows are missing."""
+
+    claim: str
+    verdict: str
+    found: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of a paper.
+
+    compared: what of a ``Summary`` stands beside the paper's numbers. also: what else of it is shown.
+    """
+
+    paper: str
+    name: str
+    title: str
+    benchmark: str
+    rows: Mapping[str, Row]
+    claims: tuple[Claim, ...]
+    compared: tuple[str, ...]
+    also: tuple[str, ...]
+
+    @property
+    def path(self) -> str:
+        """As the command names it."""
+        return f"{self.paper}/{self.name}"
+
+
+def chosen_rows(table: Table, names: Sequence[str]) -> dict[str, Row]:
+    """The rows of these names. Raises HandfastError for one that the table does not have."""
+    if unknown := [name for name in names if name not in table.rows]:
+        raise HandfastError(f"row {unknown[0]!r}: {table.path} has {', '.join(table.rows)}")
+    return {name: table.rows[name] for name in names}
+
+
+def result_path(results: Path, paper: str, scale: str, run: str, seed: int) -> Path:
+    """Where the result of a run belongs."""
+    return results / paper / scale / f"{run}-seed{seed}.json"
+
+
+def write_result(path: Path, result: Result) -> None:
+    """Write the result of a run, whole or not at all. Raises HandfastError when it cannot be written."""
+    write_whole(path, (json.dumps(asdict(result), indent=1) + "\n").encode())
+
+
+def read_result(path: Path) -> Result:
+    """The result in a file. Raises HandfastError if that is not one."""
+    try:
+        facts = json.loads(path.read_bytes())
+        return Result(**facts | {"score": KeypointScore(**facts["score"])})
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise HandfastError(
+            f"{path}: expected the result of a run ({error}); delete it and make it again with "
+            "`handfast reproduce`"
+        ) from error
+
+
+def read_results(results: Path, table: Table, scale: str) -> dict[str, list[Result]]:
+    """The results on disk of each row that has any, by seed.
+
+    Raises HandfastError if no row has any, for a file that is no result, and for seeds of one row with
+    different recipes.
+    """
+    found = {}
+    for name, row in table.rows.items():
+        if of_row := [read_result(path) for path in _files_of(results, table, scale, row)]:
+            _check_alike(results, table, of_row)
+            found[name] = sorted(of_row, key=lambda result: result.seed)
+    if not found:
+        raise HandfastError(
+            f"{results / table.paper / scale}: no result of {table.path} as seen from {Path.cwd()}; name the "
+            f"folder with --results, or make them with `handfast reproduce {table.path} --scale {scale}`"
+        )
+    return found
+
+
+def fullest_scale(results: Path, table: Table) -> str:
+    """The scale of which there are most results, the small one if in doubt."""
+
+    def count(scale: str) -> int:
+        return sum(len(_files_of(results, table, scale, row)) for row in table.rows.values())
+
+    return max(SCALES, key=count)
+
+
+def _files_of(results: Path, table: Table, scale: str, row: Row) -> list[Path]:
+    """As result_path names them."""
+    return sorted((results / table.paper / scale).glob(f"{row.run}-seed*.json"))
+
+
+def _check_alike(results: Path, table: Table, of_row: list[Result]) -> None:
+    first, *others = of_row
+    for other in others:
+        keys = (first.recipe.keys() | other.recipe.keys()) - {"seed"}
+        if differing := sorted(key for key in keys if first.recipe.get(key) != other.recipe.get(key)):
+            path = result_path(results, table.paper, other.scale, other.run, other.seed)
+            raise HandfastError(
+                f"{path}: its recipe differs from that of seed {first.seed} in {', '.join(differing)}; "
+                "make the older one again"
+            )
+
+
+def summarise(name: str, row: Row, of_row: list[Result]) -> Summary:
+    """What the results of a row, at least one, come to."""
+    errors_px = [result.score.error_px for result in of_row]
+    first = of_row[0]
+    return Summary(
+        row=name,
+        error_px=_rounded(statistics.fmean(errors_px)),
+        error_px_std=_rounded(statistics.stdev(errors_px)) if len(errors_px) > 1 else None,
+        seeds=len(of_row),
+        parameters=first.parameters,
+        macs=first.macs,
+        flops=first.flops,
+        weight_bytes=first.weight_bytes,
+        samples_seen=first.samples_seen,
+        seconds=_rounded(statistics.fmean(result.seconds for result in of_row)),
+        score=_mean([asdict(result.score) for result in of_row]),
+        paper=row.paper,
+    )
+
+
+def data_of(found: Mapping[str, list[Result]]) -> list[dict]:
+    """The different data that results were made on: one, if they can be compared."""
+    data = {result.data["card_sha256"]: result.data for of_row in found.values() for result in of_row}
+    return list(data.values())
+
+
+def judge(claim: Claim, summaries: Mapping[str, Summary]) -> Verdict:
+    """What the rows measured so far say about a claim."""
+    if missing := [row for row in claim.needs if row not in summaries]:
+        return Verdict(claim.text, "not yet measured", f"needs {', '.join(missing)}")
+    holds, found = claim.judge({row: summaries[row] for row in claim.needs})
+    return Verdict(claim.text, "holds" if holds else "fails", found)
+
+
+def _mean(values: list) -> Any:
+    """Of numbers, or of dicts or lists of them each by itself; None where any is None."""
+    first = values[0]
+    if all(value == first for value in values):
+        return first
+    if isinstance(first, dict):
+        return {key: _mean([value[key] for value in values]) for key in first}
+    if isinstance(first, list):
+        return [_mean(list(column)) for column in zip(*values, strict=True)]
+    return None if None in values else _rounded(statistics.fmean(values))
+
+
+def _rounded(value: float) -> float:
+    return round(value, 6)

@@ -1,0 +1,69 @@
+"""Results as runs leave them, without the runs."""
+
+import pytest
+
+from handfast.evaluation.keypoints import KeypointScore
+from handfast.reproduce.tables import Result, result_path, write_result
+
+
+def score_of(error_px, **changes):
+    values = {
+        "frames": 10,
+        "hands": 12,
+        "error_px": error_px,
+        "error_median_px": error_px / 2,
+        "error_hidden_px": 3 * error_px,
+        "error_all_px": 2 * error_px,
+        "error_percent_of_diagonal": error_px / 2,
+        "error_percent_of_hand": 2.0 * error_px,
+        "error_by_keypoint_px": {"thumb_tip": error_px, "index_tip": None},
+        "pck": [min(1.0, threshold / (2 * error_px)) for threshold in range(1, 21)],
+        "pck_auc": 0.5,
+        "wrong_side_rate": 0.25,
+        "missed_rate": 0.125,
+        "ghost_rate": None,
+        "joint_error_mm": 20.0,
+        "surface_error_mm": 15.0,
+        "label_joint_error_mm": 10.0,
+        "lifted_share": 0.9,
+    }
+    return KeypointScore(**values | changes)
+
+
+@pytest.fixture
+def make_result():
+    def make_result(run, seed, error_px, **changes):
+        values = {
+            "run": run,
+            "scale": "small",
+            "seed": seed,
+            "recipe_hash": f"{run}{seed}",
+            "recipe": {"seed": seed, "epochs": 10.0, "losses": {"keypoints": 1.0}},
+            "data": {"benchmark": "bench-tof", "size": "small", "seed": 1, "card_sha256": "abc"},
+            "score": score_of(error_px),
+            "parameters": 1000,
+            "macs": 500,
+            "flops": 1000,
+            "weight_bytes": 4000,
+            "samples_seen": 320,
+            "seconds": 60.0 + seed,
+            "hardware": {"cpu": "a cpu"},
+            "handfast": "1.2.3",
+            "torch": "4.5.6",
+        }
+        return Result(**values | changes)
+
+    return make_result
+
+
+@pytest.fixture
+def results(tmp_path, make_result):
+    """Of table1: none with three seeds, all with two, no-seg with one. Of table2 also mobilenetv2."""
+    folder = tmp_path / "results"
+    errors_px = {"none": (6.0, 6.1, 6.2), "all": (5.4, 5.5), "no-seg": (5.5,), "mobilenetv2": (5.3,)}
+    for run, of_seeds in errors_px.items():
+        flops = 40_000 if run == "mobilenetv2" else 1000
+        for seed, error_px in enumerate(of_seeds):
+            result = make_result(run, seed, error_px, flops=flops)
+            write_result(result_path(folder, "chidananda2019", "small", run, seed), result)
+    return folder

@@ -1,0 +1,72 @@
+"""A table beside the paper's, to read, as JSON and as curves."""
+
+import json
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from handfast.errors import HandfastError
+from handfast.reproduce.chidananda2019 import TABLE1, TABLE2
+from handfast.reproduce.printing import as_json, plot_pck, print_table
+from handfast.reproduce.tables import read_results
+
+
+@pytest.fixture
+def found(results):
+    return read_results(results, TABLE1, "small")
+
+
+def test_rows_missing_ones_and_claims_as_json(found):
+    facts = json.loads(json.dumps(as_json(TABLE1, "small", found, list(TABLE1.rows))))
+    assert [row["row"] for row in facts["rows"]] == ["none", "no-seg", "all"]
+    assert {"error_px", "error_px_std", "seeds", "parameters", "flops"} <= facts["rows"][0].keys()
+    assert facts["missing"] == [name for name in TABLE1.rows if name not in found]
+    assert [claim["verdict"] for claim in facts["claims"]] == [
+        "holds",
+        "not yet measured",
+        "not yet measured",
+    ]
+
+
+def test_some_rows_alone(found):
+    facts = as_json(TABLE1, "small", found, ["all", "no-ds"])
+    assert [row["row"] for row in facts["rows"]] == ["all"] and facts["missing"] == ["no-ds"]
+    assert facts["claims"][0]["verdict"] == "holds"  # by rows that are not asked for
+
+
+def test_the_table_to_read(found, capsys):
+    print_table(TABLE1, "small", found, list(TABLE1.rows))
+    lines = capsys.readouterr().out.splitlines()
+    cells = {line.split()[0]: line.split()[1:] for line in lines}
+    assert cells["none"][:4] == ["6.054", "6.100", "0.100", "3"]
+    assert cells["no-seg"][:4] == ["5.690", "5.500", "–", "1"]
+    assert cells["no-kphv"][:4] == ["–", "–", "–", "0"]
+    assert "all 5.450 ± 0.071 px against none 6.100 ± 0.100 px: -10.7 %" in lines[-3]
+    assert lines[-2].startswith("not yet measured: every loss helps (needs no-dhp, no-kphv,")
+    assert max(map(len, lines[1:-3])) <= 80
+
+
+def test_table2_has_costs(results, capsys):
+    print_table(TABLE2, "small", read_results(results, TABLE2, "small"), ["ours", "mobilenetv2"])
+    out = capsys.readouterr().out
+    assert "0.041 M" in out and "0.035" in out and "1.209" in out
+    assert "fails: ours is within 4.7 %" not in out and "at 2.5 % of its FLOPs" in out
+
+
+def test_curves_are_drawn(found, tmp_path):
+    pytest.importorskip("matplotlib")
+    plot_pck(TABLE1, found, tmp_path / "new" / "pck.png")
+    picture = cv2.imread(str(tmp_path / "new" / "pck.png"))
+    assert picture.shape[1] > 1000
+    for colour in ((178, 114, 0), (0, 94, 213), (115, 158, 0)):  # blue, green, red of the first three
+        assert (np.abs(picture.astype(int) - colour).max(axis=-1) < 10).sum() > 300
+
+
+def test_curves_need_a_picture_file_and_matplotlib(found, tmp_path, monkeypatch):
+    with pytest.raises(HandfastError, match=r"pck\.jpg: expected a file name that ends in \.png"):
+        plot_pck(TABLE1, found, tmp_path / "pck.jpg")
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(HandfastError, match=r"handfast\[plots\]"):
+        plot_pck(TABLE1, found, tmp_path / "pck.png")
