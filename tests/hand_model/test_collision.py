@@ -43,7 +43,8 @@ def test_joints_alone_are_those_of_the_skinned_hand():
     angles = angles_from_dofs(dofs)
     keypoints, _ = pose_hand(asset, joint_rotations(asset, angles), np.zeros(len(asset.shape_joints_m)))
     _, joints = digit_frames(angles, *digit_rest(asset))
-    np.testing.assert_allclose(joints.reshape(20, 3), keypoints[1:], atol=1e-6)
+    # All but the knuckles, which are not where fingers turn.
+    np.testing.assert_allclose(joints[:, 1:], keypoints[1:].reshape(5, 4, 3)[:, 1:], atol=1e-6)
     np.testing.assert_array_equal(dofs_from_angles(angles), dofs)
 
 

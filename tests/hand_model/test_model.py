@@ -57,8 +57,18 @@ def test_the_straight_mean_hand_is_the_asset_itself():
     np.testing.assert_allclose(keypoints[0], 0, atol=1e-9)
     np.testing.assert_allclose(keypoints[HAND21.tips, :], ASSET.vertices_m[ASSET.tip_vertices], atol=1e-7)
     np.testing.assert_allclose(
-        np.delete(keypoints[1:].reshape(5, 4, 3), 3, axis=1), ASSET.joints_m[FINGER_BONES], atol=1e-7
+        keypoints[1:].reshape(5, 4, 3)[:, 1:3], ASSET.joints_m[FINGER_BONES[:, 1:]], atol=1e-7
     )
+
+
+@pytest.mark.parametrize("finger", range(5))
+def test_a_fingers_first_bone_is_as_long_as_in_recorded_hands(finger):
+    """Against the other two, on the line from the rig's joint to the wrist."""
+    keypoints, _ = pose_hand(ASSET, STRAIGHT, MEAN)
+    first, second, third = np.linalg.norm(np.diff(keypoints[1 + 4 * finger : 5 + 4 * finger], axis=0), axis=1)
+    assert first / (second + third) == pytest.approx((0.60, 0.83, 0.855, 0.80, 0.765)[finger], abs=0.005)
+    knuckle, joint = keypoints[1 + 4 * finger], ASSET.joints_m[FINGER_BONES[finger, 0]]
+    np.testing.assert_allclose(np.cross(knuckle, joint), 0, atol=1e-9)
 
 
 def test_the_hand_frame():
@@ -68,7 +78,8 @@ def test_the_hand_frame():
     np.testing.assert_allclose(knuckles["middle"][[0, 2]], 0, atol=1e-6)
     assert 0.08 < knuckles["middle"][1] < 0.13
     assert knuckles["index"][0] < -0.01 < 0.01 < knuckles["ring"][0] < knuckles["pinky"][0]
-    assert knuckles["index"][2] == pytest.approx(knuckles["pinky"][2], abs=1e-6)
+    index, pinky = ASSET.joints_m[FINGER_BONES[[1, 4], 0]]
+    assert index[2] == pytest.approx(pinky[2], abs=1e-6)
     assert keypoints[HAND21.keypoints.index("thumb_tip"), 2] < -0.03
     assert ASSET.vertices_m[~ASSET.is_hand, 1].max() < 0.02
 

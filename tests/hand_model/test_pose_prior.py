@@ -5,7 +5,13 @@ import numpy as np
 import pytest
 
 from handfast.errors import HandfastError
-from handfast.hand_model.articulation import DIGIT_DOFS, angles_from_dofs, dofs_from_angles
+from handfast.hand_model.articulation import (
+    DIGIT_DOFS,
+    angles_from_dofs,
+    digit_frames,
+    digit_rest,
+    dofs_from_angles,
+)
 from handfast.hand_model.collision import collides, load_hand_capsules
 from handfast.hand_model.model import joint_rotations, load_hand_asset, pose_hand
 from handfast.hand_model.pose_prior import OTHER, classify, load_pose_prior, sample_motion, sample_pose
@@ -134,8 +140,7 @@ def test_recordings_are_brought_back_to_their_angles(prior, monkeypatch):
 
     asset, rng = load_hand_asset(), np.random.default_rng(4)
     angles = np.array([sample_pose(prior, rng)[0] for _ in range(60)])
-    keypoints = np.array([keypoints_of(a) for a in angles])
-    joints = keypoints[:, 1:].reshape(-1, 5, 4, 3)
+    joints = np.array([digit_frames(a, *digit_rest(asset))[1] for a in angles])
     directions = np.diff(joints, axis=2)
     directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
     dofs, residual_rad = retarget_hands.fit_finger_dofs(asset, directions)

@@ -19,6 +19,10 @@ BONES = (
 )  # fmt: skip
 FOREARM = BONES.index("forearm")
 FINGER_BONES = BONES.index("thumb_1") + np.arange(15).reshape(5, 3)
+# The rig turns fingers about joints near their webs, too far out to be knuckles. The key-point lies this
+# share of the way back to the wrist: then a finger's first bone is 0.60, 0.83, 0.855, 0.80, 0.765 times as
+# long as the other two together, as in recorded hands (scripts/measure_knuckles.py).
+KNUCKLE_SHARES = np.array([0.301, 0.151, 0.133, 0.115, 0.065], np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,8 +122,8 @@ def pose_hand(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Pose and skin one hand (linear blend skinning).
 
-    rotations (21, 3, 3) from joint_rotations; shape (S,). Returns hand21 key-points (21, 3), fingertips on
-    the skin, and vertices (V, 3), both m in the hand frame of the given side.
+    rotations (21, 3, 3) from joint_rotations; shape (S,). Returns hand21 key-points (21, 3), as
+    ``hand21_keypoints`` has them, and vertices (V, 3), both m in the hand frame of the given side.
     """
     rest_vertices, rest_joints = rest(asset, shape)
     turns, heads = bone_transforms(asset, rotations, rest_joints)
@@ -132,6 +136,11 @@ def pose_hand(
 
 
 def hand21_keypoints(asset: HandAsset, heads_m: np.ndarray, vertices_m: np.ndarray) -> np.ndarray:
-    """Bone heads (21, 3) and skin (V, 3) -> the 21 key-points in hand21 order."""
+    """Bone heads (21, 3) and skin (V, 3) -> the 21 key-points in hand21 order.
+
+    Knuckles lie where recorded hands have them, fingertips on the skin. A finger turns before its knuckle, so
+    its first bone is a little shorter when bent.
+    """
     fingers = np.concatenate([heads_m[FINGER_BONES], vertices_m[asset.tip_vertices][:, None]], axis=1)
+    fingers[:, 0] += KNUCKLE_SHARES[:, None] * (heads_m[0] - fingers[:, 0])
     return np.concatenate([heads_m[:1], fingers.reshape(20, 3)])
