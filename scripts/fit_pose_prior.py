@@ -1,4 +1,4 @@
-"""Fit the pose prior that the package ships from recordings of real hands (needs the ``fit`` extra).
+"""Fit the pose prior that the package ships from recordings of real hands.
 
     python scripts/fit_pose_prior.py POSES_FOLDER [OUT.safetensors]
 

@@ -1,4 +1,4 @@
-"""Recordings of real hands -> the open hand's degrees of freedom (needs the ``fit`` extra).
+"""Recordings of real hands -> the open hand's degrees of freedom.
 
 The recordings' skeletons differ, so it is directions of bones that are matched, in the frame of the palm.
 """

@@ -1,10 +1,12 @@
-"""Benchmarks of a few frames, and one of them on disk."""
+"""Benchmarks of a few frames, and one of them on disk; the command, run in this process."""
 
 import shutil
+import sys
 from dataclasses import replace
 
 import pytest
 
+from handfast import cli
 from handfast.data.benchmarks import BENCH_DEPTH, BENCH_TOF
 from handfast.data.generate import in_processes, make, plan
 
@@ -48,3 +50,19 @@ def tof_folder(tiny_tof, synthesise_into, tmp_path_factory):
 def tof_copy(tof_folder, tmp_path):
     """A finished one, to be broken."""
     return shutil.copytree(tof_folder, tmp_path / "tof")
+
+
+@pytest.fixture
+def handfast_command(capfd, monkeypatch):
+    """A function that runs the command in this process: exit code, stdout and stderr."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["handfast", *map(str, arguments)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as done:
+            code = done.code or 0
+        return code, *capfd.readouterr()
+
+    return run

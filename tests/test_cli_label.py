@@ -1,11 +1,10 @@
 import json
-import sys
+from functools import partial
 
 import cv2
 import numpy as np
 import pytest
 
-from handfast import cli
 from handfast.data.datasets.coco import open_coco
 from handfast.data.photos import load_photos
 from handfast.geometry import Camera
@@ -56,19 +55,9 @@ def clips(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def label(clips, capfd, monkeypatch):
-    """A function that runs the command in this process: exit code, stdout and stderr."""
-
-    def label(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["handfast", "label", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as done:
-            code = done.code or 0
-        return code, *capfd.readouterr()
-
-    return label
+def label(clips, handfast_command):
+    """``handfast label`` on them."""
+    return partial(handfast_command, "label")
 
 
 def numbers(samples) -> list[int]:

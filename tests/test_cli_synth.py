@@ -1,30 +1,17 @@
 import json
-import sys
 
 import cv2
 import numpy as np
 import pytest
 
-from handfast import cli
 from handfast.data.cards import read_card
 
 
 @pytest.fixture
-def run(capfd, monkeypatch, tiny_tof):
-    """A function that runs the command in this process, with a benchmark of a few frames: exit code, stdout,
-    stderr."""
+def run(handfast_command, monkeypatch, tiny_tof):
+    """The command, with a benchmark of a few frames."""
     monkeypatch.setattr("handfast.data.benchmarks.BENCHMARKS", {"bench-tof": tiny_tof})
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["handfast", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as done:
-            code = done.code or 0
-        return code, *capfd.readouterr()
-
-    return run
+    return handfast_command
 
 
 def test_synth_makes_a_benchmark_and_sums_it_up(run, tmp_path):
@@ -61,7 +48,7 @@ def test_view_draws_a_sheet(run, tof_folder, tmp_path, split):
     assert code == 0
     assert json.loads(stdout.splitlines()[-1])["frames"] == 5
     picture = cv2.imread(str(sheet))
-    assert picture.shape[1] > 6 * 480 and picture.shape[0] > 360
+    assert 5 * 480 < picture.shape[1] < 6 * 480 and picture.shape[0] > 360
     outline = (picture == (255, 255, 0)).all(axis=-1)
     bones = (np.ptp(picture.astype(int), axis=-1) > 100) & ~outline
     assert outline.sum() > 200 and bones.sum() > 500

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 import handfast
-from handfast import cli
 from handfast.evaluation.keypoints import KeypointScore
 from handfast.models import MODELS
 from handfast.reproduce.chidananda2019 import TABLE1, TABLE2
@@ -23,20 +22,10 @@ RECIPE = 'model = "tofnet-tof8"\nskeleton = "tof8"\nsteps = 2\nbatch_size = 2\np
 
 
 @pytest.fixture
-def run(capfd, monkeypatch, tmp_path):
-    """A function that runs the command in this process, in an empty folder: exit code, stdout, stderr."""
+def run(handfast_command, monkeypatch, tmp_path):
+    """The command, run in an empty folder."""
     monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["handfast", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as done:
-            code = done.code or 0
-        return code, *capfd.readouterr()
-
-    return run
+    return handfast_command
 
 
 def run_without_torch(folder, *arguments):

@@ -119,7 +119,7 @@ def test_torch_stays_where_training_is():
         for module, tree in MODULES.items()
         if training_libraries_in(tree)
         and module.split(".")[0] not in TRAINING_LAYERS
-        and module not in ("hand_model.torch_model", "evaluation.cost", "reproduce.rows")
+        and module not in ("hand_model.torch_model", "evaluation.cost")
     }
     assert not strays
 

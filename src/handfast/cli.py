@@ -3,32 +3,37 @@
 import json
 import os
 import sys
-import time
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
 from dataclasses import asdict
 from importlib import resources
 from itertools import groupby
 from operator import length_hint
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from handfast import cli_data, cli_label, cli_synth, cli_train
-from handfast.cli_common import DEFAULT_MODEL, Json, Model, parse_intrinsics, print_facts
+from handfast.cli_common import (
+    DEFAULT_MODEL,
+    DepthUnit,
+    Intrinsics,
+    Json,
+    Model,
+    SkipBadFrames,
+    Source,
+    column_table,
+    parse_intrinsics,
+    print_facts,
+    with_bar,
+)
 from handfast.errors import HandfastError
 
 if TYPE_CHECKING:
     from handfast.sensors.sources import FrameSource
 
 # The commands import what they run: --help must not wait for OpenCV and ONNX Runtime.
-
-T = TypeVar("T")
 
 app = typer.Typer(
     rich_markup_mode="rich",
@@ -81,23 +86,16 @@ def _program(
     "handfast track depth_pngs/ --out results --intrinsics 476.0,476.0,313.7,242.8 --depth-unit-mm 0.125"
 )
 def track(
-    source: Annotated[str, typer.Argument(help="Folder of PNGs, video file, or recording (.zip).")],
+    source: Source,
     out: Annotated[Path, typer.Option(help="Folder for the results.", metavar="DIR")],
     model: Model = DEFAULT_MODEL,
-    intrinsics: Annotated[
-        str | None,
-        typer.Option(help="Camera in pixels; needed for 16-bit depth PNGs.", metavar="fx,fy,cx,cy"),
-    ] = None,
-    depth_unit_mm: Annotated[
-        float | None, typer.Option(help="Millimetres of one depth step; needed for 16-bit depth PNGs.")
-    ] = None,
+    intrinsics: Intrinsics = None,
+    depth_unit_mm: DepthUnit = None,
     fps: Annotated[
         float | None,
         typer.Option(help="Frames a second of a folder (default 30) or video (default: its own)."),
     ] = None,
-    skip_bad_frames: Annotated[
-        bool, typer.Option("--skip-bad-frames", help="Leave out frames that cannot be read.")
-    ] = False,
+    skip_bad_frames: SkipBadFrames = False,
     as_json: Json = False,
 ) -> None:
     """Track the hands of a clip.
@@ -163,7 +161,7 @@ def info(
         print(json.dumps(facts))
         return
     rows = facts.pop("layers", [])
-    print_facts([(what, _as_text(fact)) for what, fact in facts.items() if fact is not None])
+    print_facts((what, _in_lines(fact)) for what, fact in facts.items() if fact is not None)
     if rows:
         _print_layers(rows)
 
@@ -217,7 +215,7 @@ def _track(source: "FrameSource", out: Path, model: str, as_json: bool) -> None:
         raise HandfastError(f"{out}: the results would mix with the source; choose another --out")
     with ResultWriter(out, source.fps) as writer:
         results = Tracker(model=model).track(source)
-        counts = write_results(_with_progress(results, length_hint(source)), writer)
+        counts = write_results(with_bar(results, "tracking", length_hint(source) or None), writer)
     for file, reason in source.skipped:
         print(f"skipped: {file}: {reason}", file=sys.stderr)
     summary = {
@@ -234,11 +232,9 @@ def _track(source: "FrameSource", out: Path, model: str, as_json: bool) -> None:
         _print_summary(summary)
 
 
-def _as_text(fact: str | int | dict) -> str:
-    """A fact of a model's card for the eye; what it says of several things, a line each."""
-    if isinstance(fact, dict):
-        return "\n".join(f"{name} {value}" for name, value in fact.items())
-    return f"{fact:,}" if isinstance(fact, int) else fact
+def _in_lines(fact: str | int | dict) -> str | int:
+    """A fact of a model's card; what it says of several things, a line each."""
+    return "\n".join(f"{name} {value}" for name, value in fact.items()) if isinstance(fact, dict) else fact
 
 
 def _layers_of(model: str) -> list[dict]:
@@ -255,11 +251,7 @@ def _layers_of(model: str) -> list[dict]:
 
 
 def _print_layers(rows: list[dict]) -> None:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for heading in ("layer", "operator", "output"):
-        table.add_column(heading, overflow="fold")
-    for heading in ("parameters", "MACs"):
-        table.add_column(heading, justify="right")
+    table = column_table("layer", "operator", "output", "parameters", "MACs", numbers=("parameters", "MACs"))
     titles = {"then": "[bold]where a hand may be[/]", "else": "[bold]where none may be[/]"}
     for branch, layers in groupby(rows, lambda row: row["branch"]):
         if branch:
@@ -287,32 +279,14 @@ def _print_summary(summary: dict) -> None:
 
 
 def _print_scores(title: str, scores: dict[str, dict]) -> None:
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
-    table.add_column("method", overflow="fold")
-    for heading in ("mean mm", "median mm", "AUC 20-50", "AUC 0-50"):
-        table.add_column(heading, justify="right")
+    headings = ("mean mm", "median mm", "AUC 20-50", "AUC 0-50")
+    table = column_table("method", *headings, numbers=headings)
     for method, facts in scores.items():
         numbers = (facts[name] for name in ("mean_mm", "median_mm", "auc_20_50", "auc_0_50"))
         table.add_row(escape(method), *(f"{number:.3f}" for number in numbers))
     console = Console(highlight=False)
     console.print(title)
     console.print(table)
-
-
-def _with_progress(results: Iterable[T], total: int) -> Iterator[T]:
-    """The same results, with a bar on stderr, if that is a terminal, once they take longer than a second."""
-    console = Console(stderr=True)
-    start_s = time.monotonic()
-    bar = None
-    with ExitStack() as stack:
-        for done, result in enumerate(results, start=1):
-            if bar is None and console.is_terminal and time.monotonic() - start_s > 1:
-                columns = TextColumn("tracking"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-                bar = stack.enter_context(Progress(*columns, console=console, transient=True))
-                task = bar.add_task("", total=total or None)
-            if bar is not None:
-                bar.update(task, completed=done)
-            yield result
 
 
 def _silence_codecs() -> None:

@@ -1,17 +1,40 @@
-"""What the commands share: options, and tables of what they found."""
+"""What the commands share: options, bars of progress, tables and sheets of what they found."""
 
-from typing import Annotated
+from collections.abc import Container, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import track
 from rich.table import Table
 
 from handfast.errors import HandfastError
+from handfast.files import write_whole
+
+if TYPE_CHECKING:
+    from handfast.structures import HandSample
+
+# As in cli.py, what loads slowly is imported where it is needed.
+
+T = TypeVar("T")
 
 DEFAULT_MODEL = "tofnet-hand21"
+SHEET_PICTURE_PX = (480, 360)
 
+Source = Annotated[str, typer.Argument(help="Folder of PNGs, video file, or recording (.zip).")]
 Model = Annotated[str, typer.Option(help="Packaged model, or a model file.", metavar="NAME|FILE")]
+Intrinsics = Annotated[
+    str | None,
+    typer.Option(help="Camera in pixels; needed for 16-bit depth PNGs.", metavar="fx,fy,cx,cy"),
+]
+DepthUnit = Annotated[
+    float | None, typer.Option(help="Millimetres of one depth step; needed for 16-bit depth PNGs.")
+]
+SkipBadFrames = Annotated[
+    bool, typer.Option("--skip-bad-frames", help="Leave out frames that cannot be read.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line of stdout.")]
 
 
@@ -28,11 +51,44 @@ def parse_intrinsics(text: str | None) -> tuple[float, ...] | None:
     return fx, fy, cx, cy
 
 
-def print_facts(rows: list[tuple[str, str]]) -> None:
+def with_bar(items: Iterable[T], what: str, total: int | None) -> Iterator[T]:
+    """The same items, with a bar on stderr, if that is a terminal, of how many have been taken.
+
+    total: how many there are, None if that is not known.
+    """
+    console = Console(stderr=True)
+    return track(items, what, total, console=console, transient=True, disable=not console.is_terminal)
+
+
+def column_table(*columns: str, numbers: Container[str] = ()) -> Table:
+    """A table with these headings and no rows yet; the columns of numbers are aligned on the right."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, overflow="fold", justify="right" if column in numbers else "left")
+    return table
+
+
+def print_facts(rows: Iterable[tuple[str, str | int]]) -> None:
     """What was found, a fact a line."""
     table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 3, 0, 0))
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for what, value in rows:
-        table.add_row(what, escape(value))
+        table.add_row(what, f"{value:,}" if isinstance(value, int) else escape(value))
     Console(highlight=False).print(table)
+
+
+def write_sheet(path: Path, captioned: "Iterable[tuple[str, HandSample]]", columns: int) -> int:
+    """Draw samples with their labels, each under its caption, onto one PNG, so many in a row; -> how many.
+
+    Raises HandfastError when it cannot be written.
+    """
+    from handfast.tracking.drawing import contact_sheet, draw_caption, draw_labels, png_bytes
+
+    pictures = []
+    for caption, sample in captioned:
+        picture = draw_labels(sample, *SHEET_PICTURE_PX)
+        draw_caption(picture, caption)
+        pictures.append(picture)
+    write_whole(path, png_bytes(contact_sheet(pictures, min(columns, len(pictures)))))
+    return len(pictures)

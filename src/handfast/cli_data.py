@@ -8,19 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import track
-from rich.table import Table
 
-from handfast.cli_common import Json
+from handfast.cli_common import Json, column_table, with_bar, write_sheet
 from handfast.errors import HandfastError
-from handfast.files import check_ending, write_whole
+from handfast.files import check_ending
 
 if TYPE_CHECKING:
     from handfast.data.datasets.check import Report
 
 # As in cli.py, the commands import what they run.
 
-SHEET_COLUMNS, SHEET_PICTURE_PX = 4, (480, 360)
+SHEET_COLUMNS = 4
 
 app = typer.Typer(
     no_args_is_help=True, help="Public data sets: which ones can be read, and is a copy complete."
@@ -40,7 +38,7 @@ def list_(as_json: Json = False) -> None:
         }
         print(json.dumps(listed))
         return
-    table = _table("name", "data set", "splits", "licence")
+    table = column_table("name", "data set", "splits", "licence")
     for name, dataset in DATASETS.items():
         table.add_row(name, *map(escape, (dataset.title, ", ".join(dataset.splits), dataset.licence)))
     Console(highlight=False).print(table)
@@ -72,7 +70,8 @@ def check(
         check_ending(out, ".png")
     report = check_folder(DATASETS[name], path, watch=_with_bar)
     if out is not None and report.kept:
-        _write_sheet(report, out)
+        captioned = ((f"{split}   {key[-40:]}", sample) for split, key, sample in report.kept)
+        write_sheet(out, captioned, SHEET_COLUMNS)
     if as_json:
         print(json.dumps(_facts(name, path, report)))
     else:
@@ -81,9 +80,7 @@ def check(
 
 
 def _with_bar(split: str, indices: Sequence[int]) -> Iterable[int]:
-    """The indices, with a bar on stderr, if that is a terminal, of how many have been taken."""
-    console = Console(stderr=True)
-    return track(indices, description=split, console=console, transient=True, disable=not console.is_terminal)
+    return with_bar(indices, split, len(indices))
 
 
 def _facts(name: str, path: Path, report: "Report") -> dict:
@@ -109,7 +106,7 @@ def _facts(name: str, path: Path, report: "Report") -> dict:
 
 def _print_report(title: str, report: "Report") -> None:
     console = Console(highlight=False)
-    table = _table("split", "samples", "original", "read", "")
+    table = column_table("split", "samples", "original", "read", "", numbers=("samples", "original"))
     for split in report.splits:
         table.add_row(
             split.split,
@@ -126,24 +123,3 @@ def _print_report(title: str, report: "Report") -> None:
             console.print(f"{split.split}: {escape(key)}: {escape(reason)}", soft_wrap=True)
     verdict = "complete" if report.complete else "incomplete" if report.usable else "cannot be used"
     console.print(f"{escape(title)}: {verdict}")
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
-    for column in columns:
-        table.add_column(
-            column, overflow="fold", justify="right" if column in ("samples", "original") else "left"
-        )
-    return table
-
-
-def _write_sheet(report: "Report", path: Path) -> None:
-    """The samples kept, with their labels, in rows; whole or not at all."""
-    from handfast.tracking.drawing import contact_sheet, draw_caption, draw_labels, png_bytes
-
-    pictures = []
-    for split, key, sample in report.kept:
-        picture = draw_labels(sample, *SHEET_PICTURE_PX)
-        draw_caption(picture, f"{split}   {key[-40:]}")
-        pictures.append(picture)
-    write_whole(path, png_bytes(contact_sheet(pictures, SHEET_COLUMNS)))

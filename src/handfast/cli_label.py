@@ -9,15 +9,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import track
 
-from handfast.cli_common import DEFAULT_MODEL, Json, Model, parse_intrinsics, print_facts
+from handfast.cli_common import (
+    DEFAULT_MODEL,
+    DepthUnit,
+    Intrinsics,
+    Json,
+    Model,
+    SkipBadFrames,
+    Source,
+    parse_intrinsics,
+    print_facts,
+    with_bar,
+    write_sheet,
+)
 from handfast.errors import HandfastError
 from handfast.files import write_whole
 
 if TYPE_CHECKING:
-    from handfast.data.datasets.samples import Samples
     from handfast.sensors.sources import FrameSource
     from handfast.structures import Frame, HandLabel, HandPose, HandSample
     from handfast.tracking.tracker import Tracker
@@ -27,7 +36,7 @@ if TYPE_CHECKING:
 DEFAULT_COUNT = 100
 ANNOTATIONS = "annotations/person_keypoints_default.json"  # where CVAT puts them
 CVAT_LABELS, SHEET = "cvat_labels.txt", "contact_sheet.png"
-SHEET_PICTURES, SHEET_COLUMNS, SHEET_PICTURE_PX = 24, 6, (480, 360)
+SHEET_PICTURES, SHEET_COLUMNS = 24, 6
 LABEL_EXAMPLES = (
     "[bold]Examples[/]\n\n"
     "handfast label infrared_pngs/ --out mine\n\n"
@@ -38,7 +47,7 @@ LABEL_EXAMPLES = (
 
 
 def label(
-    source: Annotated[str, typer.Argument(help="Folder of PNGs, video file, or recording (.zip).")],
+    source: Source,
     out: Annotated[Path, typer.Option(help="Folder for the images and labels.", metavar="DIR")],
     count: Annotated[
         int | None,
@@ -46,16 +55,9 @@ def label(
     ] = None,
     every: Annotated[int | None, typer.Option(help="Instead: every so many frames one.")] = None,
     model: Model = DEFAULT_MODEL,
-    intrinsics: Annotated[
-        str | None,
-        typer.Option(help="Camera in pixels; needed for 16-bit depth PNGs.", metavar="fx,fy,cx,cy"),
-    ] = None,
-    depth_unit_mm: Annotated[
-        float | None, typer.Option(help="Millimetres of one depth step; needed for 16-bit depth PNGs.")
-    ] = None,
-    skip_bad_frames: Annotated[
-        bool, typer.Option("--skip-bad-frames", help="Leave out frames that cannot be read.")
-    ] = False,
+    intrinsics: Intrinsics = None,
+    depth_unit_mm: DepthUnit = None,
+    skip_bad_frames: SkipBadFrames = False,
     as_json: Json = False,
 ) -> None:
     """Pick frames of a recording, to correct their labels and train on them.
@@ -66,6 +68,7 @@ def label(
     and contact_sheet.png (what it found, to look at).
     """
     from handfast.data.cvat import cvat_labels
+    from handfast.data.datasets.check import spread
     from handfast.data.datasets.coco import open_coco, write_annotated
     from handfast.runtime.model import load_model
     from handfast.sensors.sources import open_source
@@ -95,7 +98,10 @@ def label(
         raise HandfastError(f"{source}: expected one frame or more, got none; check the source")
     write_annotated(out / ANNOTATIONS, out / "images", chain([first], named))
     write_whole(out / CVAT_LABELS, cvat_labels().encode())
-    sides = _write_sheet(open_coco(out / ANNOTATIONS, "all"), out / SHEET)
+    written = open_coco(out / ANNOTATIONS, "all")
+    shown = spread(len(written), SHEET_PICTURES)
+    write_sheet(out / SHEET, ((written.keys[index], written[index]) for index in shown), SHEET_COLUMNS)
+    sides = [[hand.side for hand in sample.hands] for sample in written]
     for file, reason in frames.skipped:
         print(f"skipped: {file}: {reason}", file=sys.stderr)
     summary = {
@@ -139,16 +145,7 @@ def _labelled(
     through all frames, so that a hand is known from the frames before."""
     from handfast.structures import HandSample
 
-    console = Console(stderr=True)
-    results = track(
-        tracker.track(frames),
-        description="tracking",
-        total=length_hint(frames) or None,
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-    for frame, hands in results:
+    for frame, hands in with_bar(tracker.track(frames), "tracking", length_hint(frames) or None):
         if frame.index in picked:
             yield f"{frame.index:06d}.png", HandSample(frame, tuple(_label_of(hand, frame) for hand in hands))
 
@@ -164,23 +161,6 @@ def _label_of(hand: "HandPose", frame: "Frame") -> "HandLabel":
     labelled = inside_image(hand.keypoints_px, width, height)
     keypoints_px = np.where(labelled[:, None], hand.keypoints_px, 0).astype(np.float32)
     return HandLabel(hand.side, keypoints_px, visible=hand.visible & labelled, labelled=labelled)
-
-
-def _write_sheet(samples: "Samples", path: Path) -> list[list[str]]:
-    """Draw some of the labels as written. Returns the sides of the hands in each image."""
-    from handfast.data.datasets.check import spread
-    from handfast.tracking.drawing import contact_sheet, draw_caption, draw_labels, png_bytes
-
-    shown = spread(len(samples), SHEET_PICTURES)
-    pictures, sides = [], []
-    for index, sample in enumerate(samples):
-        sides.append([hand.side for hand in sample.hands])
-        if index in shown:
-            picture = draw_labels(sample, *SHEET_PICTURE_PX)
-            draw_caption(picture, samples.keys[index])
-            pictures.append(picture)
-    write_whole(path, png_bytes(contact_sheet(pictures, min(SHEET_COLUMNS, len(pictures)))))
-    return sides
 
 
 def _print_summary(summary: dict) -> None:

@@ -8,15 +8,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from handfast.cli_common import Json, print_facts
+from handfast.cli_common import Json, print_facts, with_bar, write_sheet
 from handfast.errors import HandfastError
-from handfast.files import check_ending, write_whole
+from handfast.files import check_ending
 
 # As in cli.py, the commands import what they run.
 
-SHEET_COLUMNS, SHEET_PICTURE_PX = 6, (480, 360)
+SHEET_COLUMNS = 6
 SYNTH_EXAMPLES = (
     "[bold]Examples[/]\n\n"
     "handfast synth bench-tof --out data/tof\n\n"
@@ -58,9 +57,8 @@ def synth(
     card, jobs = plan(BENCHMARKS[name], size, out, made_by=__version__)
     frames = {split: card.frames(split) for split in card.splits}
     made = sum(job.frames for job in jobs)
-    with _frame_bar(sum(frames.values()), sum(frames.values()) - made) as bar:
-        for job in make(out, card, jobs, run):
-            bar.advance(bar.task_ids[0], job.frames)
+    for _ in with_bar(make(out, card, jobs, run), "shards", len(jobs)):
+        pass
     shards = [file for split in read_card(out).splits.values() for file in split.shards.values()]
     summary = {
         "benchmark": name,
@@ -93,35 +91,19 @@ def view(
     Key-points and bones, rings where a key-point is hidden;
     side, key-pose, and the outline of the segmentation.
     """
-    import numpy as np
-
     from handfast.data.datasets.bench import open_bench
-    from handfast.tracking.drawing import contact_sheet, draw_caption, draw_labels, png_bytes
+    from handfast.data.datasets.check import spread
 
     if count < 1:
         raise HandfastError(f"--count: expected 1 or more, got {count}")
     check_ending(out, ".png")
     samples = open_bench(data, split)
-    indices = np.unique(np.linspace(0, len(samples) - 1, min(count, len(samples))).round().astype(int))
-    pictures = []
-    for index in indices.tolist():
-        picture = draw_labels(samples[index], *SHEET_PICTURE_PX)
-        draw_caption(picture, samples.keys[index])
-        pictures.append(picture)
-    write_whole(out, png_bytes(contact_sheet(pictures, SHEET_COLUMNS)))
+    captioned = ((samples.keys[index], samples[index]) for index in spread(len(samples), count))
+    shown = write_sheet(out, captioned, SHEET_COLUMNS)
     if as_json:
-        print(json.dumps({"data": str(data), "split": split, "frames": len(pictures), "out": str(out)}))
+        print(json.dumps({"data": str(data), "split": split, "frames": shown, "out": str(out)}))
     else:
-        Console(highlight=False).print(f"{escape(str(out))}: {len(pictures)} frames of {split}")
-
-
-def _frame_bar(frames: int, done: int) -> Progress:
-    """A bar of frames on stderr, if that is a terminal."""
-    console = Console(stderr=True)
-    columns = TextColumn("frames"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-    bar.add_task("", total=frames, completed=done)
-    return bar
+        Console(highlight=False).print(f"{escape(str(out))}: {shown} frames of {split}")
 
 
 def _print_summary(summary: dict) -> None:

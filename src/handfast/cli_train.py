@@ -37,7 +37,8 @@ def train(
     data: Annotated[Path, typer.Option(help="Folder made by handfast synth.", metavar="DIR")],
     run: Annotated[Path, typer.Option(help="Folder of the run; one begun before goes on.", metavar="DIR")],
     photos: Annotated[
-        Path | None, typer.Option(help="Labelled photos to mix in: images/, labels.jsonl.", metavar="DIR")
+        Path | None,
+        typer.Option(help="Labelled images to mix in: of handfast label, or photos.", metavar="DIR"),
     ] = None,
     devices: Devices = 1,
     as_json: Json = False,
@@ -50,7 +51,7 @@ def train(
     _check_devices(devices)
     with _training_libraries():
         from handfast.data.batches import open_batches
-        from handfast.reproduce.rows import is_first_process
+        from handfast.training.hardware import is_first_process
         from handfast.training.loop import MODEL_FILE, train
         from handfast.training.recipe import load_recipe
 
@@ -94,7 +95,7 @@ def export(
     if as_json:
         print(json.dumps(facts))
     else:
-        print_facts([(what, f"{fact:,}" if isinstance(fact, int) else fact) for what, fact in facts.items()])
+        print_facts(facts.items())
 
 
 def reproduce(
@@ -160,9 +161,10 @@ def reproduce(
         scale = scale or next(iter(SCALES))
         with _training_libraries():
             from handfast.reproduce import rows as making
+            from handfast.training.hardware import is_first_process
 
         folders = making.Folders(data or runs / f"{chosen.benchmark}-{scale}", runs, results)
-        if not making.is_first_process():  # it helps to train, and the first one speaks for it
+        if not is_first_process():  # it helps to train, and the first one speaks for it
             making.reproduce(chosen, wanted, numbers, scale, folders, devices, say=lambda line: None)
             return
         making.reproduce(chosen, wanted, numbers, scale, folders, devices, say=_say)

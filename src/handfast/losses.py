@@ -4,6 +4,7 @@ Heat-map losses are summed over a hand's key-points and averaged over hands, whi
 is where the paper's weights for the other losses (20, 20, 10, 50), each a mean of about one, make sense.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from handfast.errors import HandfastError
 from handfast.models.tofnet import AuxiliaryPrediction, Prediction
 
 
@@ -27,6 +29,11 @@ class LossWeights:
     segmentation: float = 50.0
     deep_supervision: float = 1.0
     fingertip: float = 2.0
+
+    def __post_init__(self) -> None:
+        for name, weight in vars(self).items():
+            if not 0 <= weight < math.inf:
+                raise HandfastError(f"losses: {name} must be 0 or more, got {weight}")
 
     def of_tasks(self) -> dict[str, float]:
         """The weights of the tasks' losses by name."""

@@ -24,6 +24,12 @@ def test_batches_are_a_function_of_the_step(arrays):
     assert one["image"].shape == (8, HEIGHT, WIDTH) and one["image"].dtype == np.uint8
 
 
+def test_devices_that_share_a_step_have_the_samples_of_one(arrays):
+    source = BatchSource(arrays, 7)
+    whole, parts = source.batch(3, 8), [source.batch(6, 4), source.batch(7, 4)]
+    assert all((np.concatenate([part[name] for part in parts]) == whole[name]).all() for name in whole)
+
+
 @settings(max_examples=30)
 @given(st.integers(1, 500), st.integers(0, 2**31))
 def test_an_epoch_meets_every_frame_once(count, seed):

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from handfast.export.onnx import CARD_KEY, export_onnx
+from handfast.export.card import CARD_KEY
+from handfast.export.onnx import export_onnx
 from handfast.training.checkpoint import load_checkpoint
 
 PARAMETERS_MAX = {"tofnet-tof8": 41_499, "tofnet-hand21": 99_999}  # table 2: 0.041 M

@@ -134,7 +134,6 @@ def test_motion_visits_the_key_poses_in_turn(prior):
 
 
 def test_recordings_are_brought_back_to_their_angles(prior, monkeypatch):
-    pytest.importorskip("scipy")
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "scripts"))
     retarget_hands = importlib.import_module("retarget_hands")
 

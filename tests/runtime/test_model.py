@@ -8,7 +8,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from handfast.errors import HandfastError
-from handfast.runtime.model import CARD_KEY, PACKAGED, load_model
+from handfast.export.card import CARD_KEY
+from handfast.runtime.model import PACKAGED, load_model
 from handfast.sensors.images import normalise_exposure
 from handfast.sensors.sources import open_source
 

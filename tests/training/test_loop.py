@@ -181,6 +181,11 @@ def test_init_from_starts_from_a_checkpoint(recipe, data, tmp_path):
     torch.testing.assert_close(started["to_maps.weight"], source["to_maps.weight"])
 
 
+def test_a_batch_that_devices_cannot_share_is_refused(recipe, data, tmp_path):
+    with pytest.raises(HandfastError, match="batch_size 4 cannot be shared by 3 devices"):
+        train(recipe, data, tmp_path, devices=3)
+
+
 def test_a_model_and_skeleton_that_do_not_match_are_refused(recipe, data, tmp_path):
     with pytest.raises(HandfastError, match="predicts 8 key-points a hand, skeleton hand21 has 21"):
         train(replace(recipe, skeleton="hand21"), data, tmp_path)

@@ -224,10 +224,11 @@ def open_batches(folder: Path, mix: Mix, seed: int, photos: Path | None = None) 
     if photos is not None:
         own_photos = load_photos(photos, held_out=False)
         name += f"; {len(own_photos)} photos of {', '.join(own_photos.sources)}"
-        unseen = load_photos(photos, held_out=True)
-        kinds["photos"] = BatchSource(
-            held_out, 0, replace(mix, look_share=1.0, photo_share=1.0), photos=unseen
-        )
+        if not len(own_photos):
+            raise HandfastError(f"{photos}: expected photos to train on, got none beside those held out")
+        if len(unseen := load_photos(photos, held_out=True)):
+            only_photos = replace(mix, look_share=1.0, photo_share=1.0)
+            kinds["photos"] = BatchSource(held_out, 0, only_photos, photos=unseen)
     return BatchSource(
         _load(folder, "train"),
         seed,

@@ -35,6 +35,16 @@ class KeypointLabels(NamedTuple):
     joints_m: np.ndarray
     lifted_m: np.ndarray
 
+    @property
+    def labelled(self) -> np.ndarray:
+        """(n, 2, K) bool: the key-points of present hands that are in the image."""
+        return self.present[..., None] & self.in_image
+
+    @property
+    def seen(self) -> np.ndarray:
+        """(n, 2, K) bool: those of them that are visible."""
+        return self.labelled & self.visible
+
 
 class KeypointPredictions(NamedTuple):
     """What a net says of them: keypoints_px (n, 2, K, 2), presence (n, 2) from 0 to 1, None of a net that was
@@ -95,8 +105,7 @@ def measure_keypoints(
     Raises HandfastError if no key-point can be seen in any frame.
     """
     error_px = np.linalg.norm(predicted.keypoints_px - labels.keypoints_px, axis=-1)
-    labelled = labels.present[..., None] & labels.in_image
-    seen = labelled & labels.visible
+    labelled, seen = labels.labelled, labels.seen
     size_px = np.broadcast_to(labels.size_px[..., None], seen.shape)
     visible_px = np.where(seen, error_px, np.nan).reshape(-1, len(names))
     curve = pck(visible_px, np.array(PCK_THRESHOLDS_PX))
@@ -144,7 +153,7 @@ def wrong_side(predicted: KeypointPredictions, labels: KeypointLabels) -> np.nda
     mean_k |p_nsk - t_nok| < mean_k e_nsk, each over the labelled key-points in the image. A hand that is
     alone is, if the other slot's presence is higher than its own.
     """
-    labelled = labels.present[..., None] & labels.in_image
+    labelled = labels.labelled
 
     def distance_px(points_px: np.ndarray) -> np.ndarray:
         """From the points (n, 2, K, 2) to the labels of their slot: (n, 2)."""

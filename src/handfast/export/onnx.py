@@ -11,12 +11,12 @@ from onnx import ModelProto
 from torch import nn
 
 from handfast.evaluation.cost import measure_cost
+from handfast.export.card import CARD_KEY
 from handfast.export.early_out import EARLY_OUT_LOGIT, add_early_out
 from handfast.export.receptive_field import receptive_field_px
 from handfast.files import write_whole
 from handfast.models.tofnet import INPUT_HEIGHT, INPUT_WIDTH
 
-CARD_KEY = "handfast_card"
 OPSET = 17
 
 

@@ -61,10 +61,9 @@ def _measured(
     )
     points_px, presence = _predict(model, images)
     labels = _labels(samples, arrays, model.skeleton, *model.input_size)
-    seen = labels.visible & labels.in_image & labels.present[..., None]
     return (
-        labels._replace(lifted_m=_lifted(labels.keypoints_px, seen, samples)),
-        KeypointPredictions(points_px, presence, _lifted(points_px, seen, samples)),
+        labels._replace(lifted_m=_lifted(labels.keypoints_px, labels.seen, samples)),
+        KeypointPredictions(points_px, presence, _lifted(points_px, labels.seen, samples)),
     )
 
 

@@ -4,14 +4,12 @@ import dataclasses
 import hashlib
 import json
 import os
-import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from handfast import __version__
 from handfast.data.batches import open_batches
@@ -24,6 +22,7 @@ from handfast.reproduce.measure import measure_model
 from handfast.reproduce.tables import SCALES, Result, Row, Table, read_result, result_path, write_result
 from handfast.runtime.model import load_model
 from handfast.training.checkpoint import load_checkpoint
+from handfast.training.hardware import hardware_facts, is_first_process
 from handfast.training.loop import MODEL_FILE, train
 from handfast.training.recipe import Recipe, load_recipe
 
@@ -94,11 +93,6 @@ def reproduce(
             result = _measured(job, scale, folders.data, card_sha256, run_dir, devices)
             write_result(job.path, result)
             say(f"{job}: {result.score.error_px:.3f} px after {result.seconds:,.0f} s")
-
-
-def is_first_process() -> bool:
-    """False in those that Fabric starts, by the same command, for the second device and on."""
-    return os.environ.get("LOCAL_RANK", "0") == "0"
 
 
 def recipe_of(row: Row, scale: str, seed: int) -> Recipe:
@@ -178,23 +172,9 @@ def _measured(job: Job, scale: str, data: Path, card_sha256: str, run_dir: Path,
         },
         score=score,
         **{what: cost[what] for what in ("parameters", "macs", "flops", "weight_bytes")},
-        samples_seen=net_card["step"] * recipe.batch_size * devices,
+        samples_seen=net_card["step"] * recipe.batch_size,
         seconds=seconds_trained(run_dir / "metrics.jsonl"),
-        hardware={
-            "cpu": _cpu_name(),
-            "cores": os.cpu_count(),
-            "threads": torch.get_num_threads(),
-            "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-            "devices": devices,
-        },
+        hardware=hardware_facts() | {"devices": devices},
         handfast=__version__,
-        torch=torch.__version__,
+        torch=version("torch"),
     )
-
-
-def _cpu_name() -> str:
-    """As the system calls the processor."""
-    info = Path("/proc/cpuinfo")  # elsewhere than on Linux platform knows it
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or platform.machine())

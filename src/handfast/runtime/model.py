@@ -9,10 +9,10 @@ import numpy as np
 import onnxruntime
 
 from handfast.errors import HandfastError
+from handfast.export.card import CARD_KEY
 from handfast.skeleton import SKELETONS, Skeleton
 
 PACKAGED = ("tofnet-hand21", "tofnet-tof8")
-CARD_KEY = "handfast_card"
 
 
 @dataclass(frozen=True)

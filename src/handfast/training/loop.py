@@ -75,10 +75,18 @@ def train(
     """
     if recipe.weighting == "gradnorm" and devices > 1:
         raise HandfastError("recipe: weighting gradnorm works on one device, which sees all gradients")
+    batch_size, left_over = divmod(recipe.batch_size, devices)
+    if left_over:
+        raise HandfastError(f"recipe: batch_size {recipe.batch_size} cannot be shared by {devices} devices")
     run_dir.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
-    fabric = Fabric(accelerator="auto", devices=devices, precision=recipe.precision)
-    fabric.launch()
+    try:
+        fabric = Fabric(accelerator="auto", devices=devices, precision=recipe.precision)
+        fabric.launch()
+    except (RuntimeError, ValueError) as error:
+        raise HandfastError(
+            f"{devices} devices in {recipe.precision}: cannot be had here ({error})"
+        ) from error
     task = MultiTaskToFNet(recipe).to(memory_format=torch.channels_last)
     if recipe.init_from:
         initialise_from(task.net, recipe.init_from)
@@ -111,16 +119,16 @@ def train(
         save_state(state_path, step)
         save_checkpoint(run_dir / MODEL_FILE, average.module, model_card(recipe, data.name, step, metrics))
 
-    steps = recipe.steps_on(len(data), devices)
+    steps = recipe.steps_on(len(data))
     end = steps if stop_after_step is None else min(stop_after_step, steps)
     last_save_s = last_validation_s = time.monotonic()
-    # With several devices each step has a batch for each; the first one logs, validates and saves.
+    # Several devices share each step's samples; the first one logs, validates and saves.
     numbers = range(
         start * fabric.world_size + fabric.global_rank, end * fabric.world_size, fabric.world_size
     )
     first = fabric.is_global_zero
     with RunLog(run_dir, start, steps) if first else nullcontext() as log:
-        for step, (image, targets) in enumerate(_prefetch(task, data, recipe.batch_size, numbers), start):
+        for step, (image, targets) in enumerate(_prefetch(task, data, batch_size, numbers), start):
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(recipe, step, steps)
             # Here and not in the model, since reduced precision is for its layers only.
@@ -134,7 +142,7 @@ def train(
                 broken = ", ".join(name for name, value in losses.items() if not math.isfinite(value.item()))
                 raise HandfastError(
                     f"step {step + 1}: the loss is {total.item()} ({broken}); its batch was made from "
-                    f"{data.origin(numbers[step - start], recipe.batch_size)}, the state before it is in "
+                    f"{data.origin(numbers[step - start], batch_size)}, the state before it is in "
                     f"{run_dir / FAILED_FILE}; if the data are sound, train anew with a lower learning rate"
                 )
             optimizer.zero_grad()
@@ -181,12 +189,13 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
 
 def model_card(recipe: Recipe, data_name: str, step: int, metrics: dict[str, float]) -> dict:
     """What a user of the net must know about it, as JSON-able values; the export adds its cost."""
+    image = "depth" if recipe.data.picture == "depth" else "amplitude"
     return {
         "family": recipe.model.split("-")[0],
         "name": recipe.model,
         "config": dict(MODELS[recipe.model].keywords),
         "skeleton": recipe.skeleton,
-        "input": {"image": "amplitude", "height": INPUT_HEIGHT, "width": INPUT_WIDTH, "range": [0.0, 1.0]},
+        "input": {"image": image, "height": INPUT_HEIGHT, "width": INPUT_WIDTH, "range": [0.0, 1.0]},
         "heatmap_stride": HEATMAP_STRIDE,
         "recipe_hash": recipe.hash,
         "trained_on": data_name,

@@ -27,13 +27,14 @@ class Recipe:
     model: a name in MODELS. skeleton: the key-points it predicts. auxiliary_skeleton: the key-points of the
     auxiliary decoder, "" for none. init_from: a packaged model's name or a checkpoint, whose tensors of the
     same name and shape start the net; "" for a fresh one. steps or epochs, one of them: how long; an epoch is
-    one pass over the frames. learning_rate: the highest, reached after warmup_steps and taken to zero by
-    ``schedule``; the optimizer is Adam, its weight_decay decoupled (AdamW). gradient_clip: the gradient's
-    highest norm. ema_decay: of the averaged weights that are validated and saved, 0 for the last ones.
-    sigma_px: of the Gaussian targets, in map pixels, 0 for one-hot targets. hidden_weight: the weight of key-
-    points that cannot be seen, 0 to leave them out. lone_hand_teaches_both: a hand that is alone trains the
-    maps of both slots, for where its joints are does not depend on which hand it is. weighting: "fixed" as in
-    ``losses``, or "gradnorm" to start there and adapt. losses: equation 1. data: what batches are made of.
+    one pass over the frames. batch_size: of all devices together. learning_rate: the highest, reached after
+    warmup_steps and taken to zero by ``schedule``; the optimizer is Adam, its weight_decay decoupled (AdamW).
+    gradient_clip: the gradient's highest norm. ema_decay: of the averaged weights that are validated and
+    saved, 0 for the last ones. sigma_px: of the Gaussian targets, in map pixels, 0 for one-hot targets.
+    hidden_weight: the weight of key- points that cannot be seen, 0 to leave them out. lone_hand_teaches_both:
+    a hand that is alone trains the maps of both slots, for where its joints are does not depend on which hand
+    it is. weighting: "fixed" as in ``losses``, or "gradnorm" to start there and adapt. losses: equation 1.
+    data: what batches are made of.
     """
 
     model: str
@@ -81,9 +82,9 @@ class Recipe:
         if not 0 <= self.ema_decay < 1:
             raise HandfastError(f"recipe: ema_decay must be in [0, 1), got {self.ema_decay}")
 
-    def steps_on(self, frames: int, devices: int) -> int:
-        """How many steps the run has on a data set of so many frames; each device has a batch in each."""
-        return self.steps or math.ceil(self.epochs * frames / (self.batch_size * devices))
+    def steps_on(self, frames: int) -> int:
+        """How many steps the run has on a data set of so many frames."""
+        return self.steps or math.ceil(self.epochs * frames / self.batch_size)
 
     @property
     def hash(self) -> str:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+from scipy.io import loadmat
 
 from handfast.data.datasets.samples import need_file
 from handfast.errors import HandfastError
@@ -11,13 +12,9 @@ from handfast.errors import HandfastError
 def load_mat(path: Path) -> dict[str, np.ndarray]:
     """The variables of a .mat file (MATLAB 4 to 7.2) by name.
 
-    Raises HandfastError for a missing or broken file, and where SciPy is not installed.
+    Raises HandfastError for a missing or broken file.
     """
     need_file(path, "labels as MATLAB saves them")
-    try:
-        from scipy.io import loadmat
-    except ImportError as error:
-        raise HandfastError(f'{path}: reading it needs SciPy: pip install "handfast[datasets]"') from error
     try:
         variables = loadmat(path)
     except Exception as error:  # a broken file raises whatever its bytes lead to
