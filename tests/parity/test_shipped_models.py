@@ -47,4 +47,7 @@ def test_cards_state_the_checkpoint_s_parameters(name):
     learned = sum(p.numel() for p in net.parameters())
     # Folding batch normalisation turns a scale and a shift a channel into one bias.
     norms = sum(m.num_features for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d))
-    assert load_model(name).card.parameters == learned - norms
+    card = load_model(name).card
+    assert card.parameters == learned - norms
+    assert card.early_out_logit is not None and card.early_out_macs < card.macs
+    assert set(card.receptive_field_px) == {"heatmaps", "visibility"}

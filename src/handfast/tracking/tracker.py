@@ -12,12 +12,13 @@ import numpy as np
 
 from handfast.codecs import decode_heatmaps, map_to_input
 from handfast.geometry import Camera, apply_affine, crop_affine, fit_affine, invert_affine
+from handfast.hand_model.outline import load_outline_prior, plausible
 from handfast.runtime.lifting import lift
 from handfast.runtime.model import Model, load_model
 from handfast.sensors.images import normalise_exposure, proximity_image
 from handfast.sensors.sources import open_source
 from handfast.sensors.views import halvings, hand_size_px, look_affine, take_view, without_strays
-from handfast.skeleton import SIDES
+from handfast.skeleton import HAND21, SIDES
 from handfast.structures import Frame, HandPose
 
 Run = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -102,10 +103,12 @@ class Tracker:
         if parts := self._parts_to_search(followed):
             finds = _distinct([*followed, *self._search(levels, followed, parts)])
         self._frames += 1
-        self._previous = [self._numbered(find, followed) for find in _hands(finds)]
+        hands = [self._numbered(find, followed) for find in _hands(finds)]
+        sides = _sides(hands)
+        self._previous = [self._plausible(find, side) for find, side in zip(hands, sides, strict=True)]
         return [
             _as_pose(find, side, depth_m, frame.camera)
-            for find, side in zip(self._previous, _sides(self._previous), strict=True)
+            for find, side in zip(self._previous, sides, strict=True)
         ]
 
     def _parts_to_search(self, followed: list[_Find]) -> list[tuple[float, float]]:
@@ -213,6 +216,13 @@ class Tracker:
             best = max(near, key=lambda find: find.score, default=None)
             closer.append(best and replace(best, track=before.track))
         return closer
+
+    def _plausible(self, find: _Find, side: str) -> _Find:
+        """The find without key-points that jumped to another hand, if its skeleton is the one of outlines."""
+        if self.model.skeleton is not HAND21:
+            return find
+        points_px = plausible(load_outline_prior(), find.keypoints_px, find.sharpness, side)
+        return replace(find, keypoints_px=points_px)
 
     def _remembering(self, find: _Find) -> _Find:
         """The find with the evidence for its side of the frames before."""
