@@ -108,7 +108,7 @@ NYU14 = _skeleton(
     | {
         "wrist_pinky_side": {"wrist": 1.0, "pinky_mcp": 0.25, "index_mcp": -0.25},
         "wrist_thumb_side": {"wrist": 1.0, "pinky_mcp": -0.25, "index_mcp": 0.25},
-        "palm": {"wrist": 0.375, "middle_mcp": 0.625},
+        "palm": {"wrist": 0.28, "middle_mcp": 0.72},
     },
 )
 
@@ -123,7 +123,7 @@ ICVL16 = _skeleton(
         for finger in FINGERS
         for nearer, part in zip((None, *_PARTS), _PARTS, strict=False)
     },
-    {"palm": {"wrist": 0.375, "middle_mcp": 0.3125, "ring_mcp": 0.3125}}
+    {"palm": {"wrist": 0.28, "middle_mcp": 0.36, "ring_mcp": 0.36}}
     | {
         f"{finger}_{part}": {f"{finger}_{joint}": 0.5 for joint in _JOINTS[finger][i : i + 2]}
         for finger in FINGERS
