@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from handfast.errors import HandfastError
+from handfast.losses import LossWeights
 from handfast.training.checkpoint import load_checkpoint, read_tensors
 from handfast.training.loop import FAILED_FILE, MODEL_FILE, STATE_FILE, learning_rate, train
 
@@ -110,6 +111,15 @@ def test_a_loss_that_is_not_finite_stops_the_run(recipe, data, tmp_path, weighti
     )
     _, record = read_tensors(tmp_path / "broken" / STATE_FILE)
     assert record["step"] == 3  # the last checkpoint is left alone
+
+
+def test_a_gradient_that_is_not_finite_changes_no_weight(recipe, data, tmp_path):
+    """A loss near the largest number has none."""
+    recipe = replace(recipe, losses=LossWeights(visibility=1e38))
+    with pytest.raises(HandfastError, match=r"step 1: the gradient's norm is (inf|nan).* made from noise 0"):
+        train(recipe, data, tmp_path)
+    failed, _ = read_tensors(tmp_path / FAILED_FILE)
+    assert all(tensor.isfinite().all() for name, tensor in failed.items() if name.startswith("model."))
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])

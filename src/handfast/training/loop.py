@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 import torch
 from lightning_fabric import Fabric
@@ -70,8 +70,8 @@ def train(
 
     ``run_dir`` receives model.safetensors (the averaged net and its card), state.safetensors (to go on from)
     and the log. Called again on the same folder it goes on. HandfastError if the folder is another recipe's,
-    and when a loss is no longer finite: the state before that step is then in failed.safetensors, and the
-    message names the files that the step's batch was made from.
+    and when loss or gradient is no longer finite: the state before that step is then in failed.safetensors,
+    and the message names the files that the step's batch was made from.
     """
     if recipe.weighting == "gradnorm" and devices > 1:
         raise HandfastError("recipe: weighting gradnorm works on one device, which sees all gradients")
@@ -127,6 +127,15 @@ def train(
         start * fabric.world_size + fabric.global_rank, end * fabric.world_size, fabric.world_size
     )
     first = fabric.is_global_zero
+
+    def give_up(step: int, why: str) -> NoReturn:
+        save_state(run_dir / FAILED_FILE, step)
+        origin = data.origin(numbers[step - start], batch_size)
+        raise HandfastError(
+            f"step {step + 1}: {why}; its batch was made from {origin}, the state before it is in "
+            f"{run_dir / FAILED_FILE}; if the data are sound, train anew with a lower learning rate"
+        )
+
     with RunLog(run_dir, start, steps) if first else nullcontext() as log:
         for step, (image, targets) in enumerate(_prefetch(task, data, batch_size, numbers), start):
             for group in optimizer.param_groups:
@@ -138,18 +147,15 @@ def train(
                 gradnorm.update(losses, task.net.shared_weight, fabric.backward)
             total = total_loss(losses, gradnorm.weights if gradnorm else recipe.losses.of_tasks())
             if not math.isfinite(total.item()):
-                save_state(run_dir / FAILED_FILE, step)
                 broken = ", ".join(name for name, value in losses.items() if not math.isfinite(value.item()))
-                raise HandfastError(
-                    f"step {step + 1}: the loss is {total.item()} ({broken}); its batch was made from "
-                    f"{data.origin(numbers[step - start], batch_size)}, the state before it is in "
-                    f"{run_dir / FAILED_FILE}; if the data are sound, train anew with a lower learning rate"
-                )
+                give_up(step, f"the loss is {total.item()} ({broken})")
             optimizer.zero_grad()
             fabric.backward(total)
             norm = fabric.clip_gradients(
                 model, optimizer, max_norm=recipe.gradient_clip, error_if_nonfinite=False
             )
+            if not math.isfinite(norm.item()):
+                give_up(step, f"the gradient's norm is {norm.item()}")
             optimizer.step()
             average.update_parameters(task.net)
 
