@@ -1,0 +1,59 @@
+/* FILTERS filters of a 1x1 convolution on VECTORS vectors of pixels; include repeat.h and a vector header first. */
+
+static inline const float *JOIN(JOIN(conv1_block_, FILTERS), JOIN(x, VECTORS))(
+    const convolution *layer, const float *in, float *out, const float *residual, const float *w, int count)
+{
+#define SET_SUM(f, v) vec sum_##f##_##v = v_splat(w[f]);
+#define SET_SUMS(f) EACH_SUM_OF(SET_SUM, f)
+    EACH_FILTER(SET_SUMS)
+    w += FILTERS;
+#define LOAD(v) const vec x_##v = v_load(in + (v) * LANES);
+#define ADD_PRODUCT(f, v) sum_##f##_##v = v_fma(weight_##f, x_##v, sum_##f##_##v);
+#define ADD_PRODUCTS(f)                                                                                        \
+    {                                                                                                          \
+        const vec weight_##f = v_splat(w[f]);                                                                  \
+        EACH_SUM_OF(ADD_PRODUCT, f)                                                                            \
+    }
+    for (int c = 0; c < layer->channels; c++, in += layer->in_plane, w += FILTERS) {
+        EACH_VECTOR(LOAD)
+        EACH_FILTER(ADD_PRODUCTS)
+    }
+#define ADD_RESIDUAL(f, v) sum_##f##_##v = v_add(sum_##f##_##v, v_load(from + (v) * LANES));
+#define ADD_RESIDUALS(f)                                                                                       \
+    {                                                                                                          \
+        const float *const from = residual + (ptrdiff_t)(f) * layer->filter_step * layer->out_plane;           \
+        EACH_SUM_OF(ADD_RESIDUAL, f)                                                                           \
+    }
+    if (residual) {
+        EACH_FILTER(ADD_RESIDUALS)
+    }
+#define CUT_SUM(f, v) sum_##f##_##v = v_max(sum_##f##_##v, v_splat(0.0f));
+#define CUT_SUMS(f) EACH_SUM_OF(CUT_SUM, f)
+    if (layer->relu) {
+        EACH_FILTER(CUT_SUMS)
+    }
+#define PUT_SUM(f, v)                                                                                          \
+    if (count >= ((v) + 1) * LANES)                                                                            \
+        v_store(to + (v) * LANES, sum_##f##_##v);                                                              \
+    else if (count > (v) * LANES)                                                                              \
+        v_store_n(to + (v) * LANES, sum_##f##_##v, count - (v) * LANES);
+#define PUT_SUMS(f)                                                                                            \
+    {                                                                                                          \
+        float *const to = out + (ptrdiff_t)(f) * layer->filter_step * layer->out_plane;                        \
+        EACH_SUM_OF(PUT_SUM, f)                                                                                \
+    }
+    EACH_FILTER(PUT_SUMS)
+    return w;
+}
+
+#undef SET_SUM
+#undef SET_SUMS
+#undef LOAD
+#undef ADD_PRODUCT
+#undef ADD_PRODUCTS
+#undef ADD_RESIDUAL
+#undef ADD_RESIDUALS
+#undef CUT_SUM
+#undef CUT_SUMS
+#undef PUT_SUM
+#undef PUT_SUMS
