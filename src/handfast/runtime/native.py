@@ -1,0 +1,166 @@
+"""Networks as machine code: generated C, compiled once with the system's compiler and kept in the user's cache."""
+
+import ctypes
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from handfast.errors import HandfastError
+
+COMPILERS = ("cc", "gcc", "clang")
+FLAGS = ("-std=c99", "-O3", "-march=native", "-ffp-contract=off", "-fPIC", "-shared")
+# What the compiler defines where it may use them, the widest vectors first.
+TARGET_MACROS = {
+    "avx512": ("__AVX512F__", "__AVX512BW__", "__AVX512VL__"),
+    "avx2": ("__AVX2__", "__FMA__"),
+    "neon": ("__aarch64__",),
+}
+ALIGNMENT = 64
+
+
+@dataclass(frozen=True, eq=False)
+class NativeNetwork:
+    """A network in C, with an arena of its own: not for two threads at a time."""
+
+    library: ctypes.CDLL
+    symbol: str
+    input_size: tuple[int, int]
+    map_size: tuple[int, int]
+    keypoints_per_hand: int
+    arena: np.ndarray
+    weight_bytes: int
+
+    @property
+    def arena_bytes(self) -> int:
+        return self.arena.nbytes
+
+    def maps(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(H, W) uint8 -> logits as of the ONNX model: (2, K, h, w) and (2, 1 + K) float32."""
+        width, height = self.map_size
+        heatmaps = np.empty((2, self.keypoints_per_hand, height, width), np.float32)
+        visibility = np.empty((2, 1 + self.keypoints_per_hand), np.float32)
+        image = self._checked(image)
+        self._function("maps")(_at(image), _at(heatmaps), _at(visibility), _at(self.arena))
+        return heatmaps, visibility
+
+    def keypoints(self, image: np.ndarray) -> tuple[int, np.ndarray]:
+        """(H, W) uint8 -> bit 0 for a left and 1 for a right hand, and (2, K, 4) float32: x, y in pixels, how
+        visible, and the heat-map's share around its peak; zeros for a hand that is not there."""
+        points = np.empty((2, self.keypoints_per_hand, 4), np.float32)
+        image = self._checked(image)
+        return self._function("run")(_at(image), _at(points), _at(self.arena)), points
+
+    def _checked(self, image: np.ndarray) -> np.ndarray:
+        if image.dtype != np.uint8 or image.shape != self.input_size[::-1]:
+            raise HandfastError(
+                f"expected an image of {self.input_size[1]} x {self.input_size[0]} uint8, got "
+                f"{' x '.join(map(str, image.shape))} {image.dtype}"
+            )
+        return np.ascontiguousarray(image)
+
+    def _function(self, name: str) -> ctypes._CFuncPtr:
+        return getattr(self.library, f"{self.symbol}_{name}")
+
+
+def load_native(content: bytes, name: str, int8: bool = False) -> NativeNetwork:
+    """Compile the network of an ONNX file's content, or load what was compiled before.
+
+    Raises HandfastError where there is no C compiler, and for a layer that has no kernel.
+    """
+    from handfast.export.c.emit import emit, identifier
+    from handfast.export.c.network import read_network
+
+    compiler = _compiler()
+    texts = emit(content, name, _target(compiler))
+    symbol = identifier(name)
+    library = ctypes.CDLL(str(build_library(compiler, texts, f"{symbol}.c", FLAGS)))
+    arena_bytes = getattr(library, f"{symbol}_arena_bytes")
+    arena_bytes.restype = ctypes.c_size_t
+    network = read_network(content, name)
+    _, height, width = network.shapes[network.image]
+    _, map_height, map_width = network.shapes[network.heatmaps]
+    return NativeNetwork(
+        library,
+        symbol,
+        (width, height),
+        (map_width, map_height),
+        network.keypoints_per_hand,
+        _aligned(arena_bytes()),
+        sum(layer.weight.nbytes + layer.bias.nbytes for layer in network.layers if hasattr(layer, "weight")),
+    )
+
+
+def build_library(compiler: str, texts: Mapping[str, str], main: str, flags: tuple[str, ...]) -> Path:
+    """Compile one file of ``texts`` {name: C}, which may include the others, to a shared library in the cache.
+
+    Raises HandfastError with the compiler's first complaint.
+    """
+    key = hashlib.sha256()
+    for part in (compiler, _version(compiler), *flags, *(text for item in sorted(texts.items()) for text in item)):
+        key.update(part.encode() + b"\0")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "handfast"
+    library = cache / f"{Path(main).stem}-{key.hexdigest()[:16]}.so"
+    if library.is_file():
+        return library
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache) as folder:
+            for file, text in texts.items():
+                (Path(folder) / file).write_text(text, encoding="utf-8")
+            built = Path(folder) / "library.so"
+            done = subprocess.run(
+                [compiler, *flags, "-o", built, Path(folder) / main], capture_output=True, text=True, check=False
+            )
+            if done.returncode:
+                complaint = next((line for line in done.stderr.splitlines() if "error" in line), "no reason given")
+                raise HandfastError(f"{compiler}: {complaint}")
+            os.replace(built, library)
+    except OSError as error:
+        raise HandfastError(
+            f"{cache}: compiled networks cannot be kept there ({error.strerror}); set XDG_CACHE_HOME to a folder "
+            "that can be written"
+        ) from error
+    return library
+
+
+def _compiler() -> str:
+    for name in (os.environ.get("CC"), *COMPILERS):
+        if name and shutil.which(name):
+            return name
+    raise HandfastError(f"no C compiler found ({', '.join(COMPILERS)}, or the one that CC names)")
+
+
+def _version(compiler: str) -> str:
+    return subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False).stdout
+
+
+def _target(compiler: str) -> str:
+    """The widest vectors that this machine has and the compiler knows."""
+    done = subprocess.run(
+        [compiler, "-march=native", "-dM", "-E", "-x", "c", "-"],
+        input="",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    defined = {line.split()[1] for line in done.stdout.splitlines() if line.startswith("#define")}
+    fitting = (target for target, macros in TARGET_MACROS.items() if defined.issuperset(macros))
+    return next(fitting, "generic")
+
+
+def _aligned(size: int) -> np.ndarray:
+    """(size,) uint8 that begins at a multiple of ALIGNMENT."""
+    room = np.zeros(size + ALIGNMENT, np.uint8)
+    start = -room.ctypes.data % ALIGNMENT
+    return room[start : start + size]
+
+
+def _at(array: np.ndarray) -> ctypes.c_void_p:
+    return array.ctypes.data_as(ctypes.c_void_p)
