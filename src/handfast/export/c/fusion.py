@@ -54,11 +54,15 @@ class Conv:
 
 @dataclass(frozen=True, eq=False)
 class UpsampleDepthwise:
-    """Nearest neighbour to twice the size, then a depth-wise 3x3 convolution."""
+    """Nearest neighbour to twice the size, then a depth-wise 3x3 convolution.
+
+    tail: a 1x1 convolution of groups of its channels to one map each, made one by one.
+    """
 
     source: str
     target: str
     convolution: Convolution
+    tail: Convolution | None = None
 
 
 @dataclass(frozen=True)
@@ -175,8 +179,22 @@ class _Fusion:
             and follower.groups == channels == len(follower.weight)
         ):
             self.made.add(layer.target)
+            tail = self._only_reader(follower.target)
+            if self._makes_heatmaps_sources(tail):
+                self.made.add(follower.target)
+                return UpsampleDepthwise(layer.source, tail.target, follower, tail)
             return UpsampleDepthwise(layer.source, follower.target, follower)
         return None
+
+    def _makes_heatmaps_sources(self, tail: Layer | None) -> bool:
+        """Whether a layer makes each map that is then up-sampled to a heat-map from channels of its own."""
+        return (
+            isinstance(tail, Convolution)
+            and (tail.kernel, tail.stride, tail.relu) == (1, 1, False)
+            and tail.groups == len(tail.weight)
+            and isinstance(self._only_reader(tail.target), Upsample)
+            and self._only_reader(self._only_reader(tail.target).target) is self.network.layers[-1]
+        )
 
     def _is_tail(self, follower: Layer | None, layer: Convolution) -> bool:
         return (

@@ -21,6 +21,11 @@ def pack_conv(step: Conv) -> np.ndarray:
     return np.concatenate(parts).astype(np.float32)
 
 
+def pack_tail(tail: Convolution) -> np.ndarray:
+    """Each output's bias and weights; float32 (n,)."""
+    return np.concatenate([tail.bias[:, None], tail.weight[:, :, 0, 0]], axis=1).astype(np.float32).ravel()
+
+
 def _group_of(tail: Convolution, group: int) -> np.ndarray:
     """(outputs, 1 + channels): each output's bias and weights."""
     outputs = len(tail.weight) // tail.groups

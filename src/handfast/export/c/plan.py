@@ -1,171 +1,173 @@
-"""Where each map lives: buffers shared by maps that follow one another in place, planned by lifetimes."""
+"""Where each area lies in the arena, and how finely maps are cut into strips for it to be small."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from handfast.export.c.fusion import Conv, Plain, Step, UpsampleDepthwise, reads
-from handfast.export.c.network import Concat, Network
+from handfast.export.c.fusion import Conv, Plain, Stem, Step, UpsampleDepthwise
+from handfast.export.c.network import MaxPool, Network
+from handfast.export.c.schedule import Area, Key, Operation, Rows, Scheduler, Segment
 
 ALIGNED = 16  # floats: 64 bytes
 SLACK = 16  # floats that a vector may read past the last plane
-
-
-@dataclass(frozen=True)
-class Buffer:
-    """Some planes of floats in the arena. guard: rows of zeros before and after each plane.
-
-    offset: of the first plane in the arena, in floats; `before` floats in front of it belong to the buffer.
-    """
-
-    channels: int
-    height: int
-    width: int
-    guard: int
-    offset: int = 0
-
-    @property
-    def pixels(self) -> int:
-        return self.height * self.width
-
-    @property
-    def plane(self) -> int:
-        """Floats from a channel to the next."""
-        return self.pixels + self.guard * self.width
-
-    @property
-    def before(self) -> int:
-        """Zeros before the first plane: the guard's rows, and what a tap to the left adds."""
-        return _aligned(self.guard * (self.width + 1))
-
-    @property
-    def floats(self) -> int:
-        return _aligned(self.before + self.channels * self.plane + self.guard + SLACK)
+SCRATCH = ("scratch", "heatmap")
+BEFORE_LAST = ("scratch", "before the last up-sampling")
 
 
 @dataclass(frozen=True)
 class Place:
-    """A map in the arena: ``offset`` floats from its start, channels ``plane`` floats apart."""
+    """``offset`` floats from the arena's start, channels ``plane`` floats apart, ``jump`` floats between rows."""
 
-    buffer: Buffer
-    first_channel: int
-
-    @property
-    def offset(self) -> int:
-        return self.buffer.offset + self.first_channel * self.buffer.plane
-
-    @property
-    def plane(self) -> int:
-        return self.buffer.plane
+    offset: int
+    plane: int
+    jump: int
 
 
 @dataclass(frozen=True)
 class Plan:
-    """places: of all maps in the arena, by name. scratch: offset of one heat-map. floats: of the arena.
-    fresh: the buffers whose guards are to be zeroed before a step."""
+    """What is run in which order, where, and how large the arena is.
 
-    places: dict[str, Place]
-    scratch: int
+    one_by_one: how many of the last steps run for each heat-map apart, into areas for one.
+    """
+
+    operations: tuple[Operation, ...]
+    before_early_out: int
+    areas: dict[Key, Area]
+    offsets: dict[Key, int]
     floats: int
-    fresh: dict[int, tuple[Buffer, ...]]
+    one_by_one: int
+    scheduler: Scheduler
+
+    def place(self, rows: Rows) -> Place:
+        area = self.areas[rows.area]
+        plane = area.rows * area.width
+        offset = self.offsets[rows.area] + rows.channel * plane + rows.first * area.width
+        return Place(offset, plane, (rows.step - 1) * area.width)
+
+    def place_of(self, name: str) -> Place:
+        """A map that is kept as a whole."""
+        root = self.scheduler.root(name)
+        return self.place(Rows(("map", root), self.scheduler.guard(root), 1, 1, self.scheduler.channel(name)))
 
 
-def plan_arena(network: Network, steps: Sequence[Step]) -> Plan:
-    """Lay out the maps of ``steps``; the heat-maps, made one by one, have room for one."""
-    shapes = network.shapes
-    joined = _joined(steps, network)
-    root = {name: _root(name, joined) for step in steps for name in (step.target, *reads(step))}
-    root.pop(network.image)
-    one_by_one = isinstance(steps[-1], UpsampleDepthwise) and steps[-1].target == network.heatmaps
-    if one_by_one:
-        root.pop(network.heatmaps)
+def plan_arena(network: Network, steps: Sequence[Step], early_out_step: int, limit_bytes: int | None) -> Plan:
+    """The plan with the largest strips whose arena has at most ``limit_bytes``, or the smallest one.
 
-    first_channel = {name: _first_channel(name, joined) for name in root}
-    buffers: dict[str, Buffer] = {}
-    lives: dict[str, list[int]] = {}
-    for index, step in enumerate(steps):
-        for name in (step.target, *reads(step)):
-            if name in root:
-                key = root[name]
-                guard = max(buffers[key].guard if key in buffers else 0, _guard(step, name))
-                buffers[key] = Buffer(*shapes[key], guard)
-                lives.setdefault(key, [index, index])[1] = index
-    for output in (network.heatmaps, network.visibility):
-        if output in root:
-            lives[root[output]][1] = len(steps)
-    scratch = "one heat-map"
-    _, height, width = shapes[network.heatmaps]
-    buffers[scratch] = Buffer(1 if one_by_one else 0, height, width, 0)
-    lives[scratch] = [len(steps) - 1, len(steps)]
-
-    offsets, floats = _packed({key: buffer.floats for key, buffer in buffers.items()}, lives)
-    placed = {
-        key: Buffer(b.channels, b.height, b.width, b.guard, offsets[key] + b.before) for key, b in buffers.items()
-    }
-    fresh: dict[int, tuple[Buffer, ...]] = {}
-    for key, (first, _) in lives.items():
-        if placed[key].guard:
-            fresh[first] = (*fresh.get(first, ()), placed[key])
-    places = {name: Place(placed[key], first_channel[name]) for name, key in root.items()}
-    return Plan(places, placed[scratch].offset, floats, fresh)
+    None: all layers run as a whole.
+    """
+    if limit_bytes is None:
+        return _plan(network, steps, early_out_step, 0, 0)
+    best = None
+    for window_rows in (24, 16, 12, 10, 8, 7, 6, 5, 4, 3):
+        for chain_rows in (8, 6, 4, 3, 2, 1):
+            plan = _plan(network, steps, early_out_step, window_rows, chain_rows)
+            if best is None or plan.floats < best.floats:
+                best = plan
+            if 4 * plan.floats <= limit_bytes:
+                return plan
+    return best
 
 
-def _joined(steps: Sequence[Step], network: Network) -> dict[str, tuple[str, int]]:
-    """{map: (the map in whose buffer it lives, its first channel there)}."""
-    last_read = {name: index for index, step in enumerate(steps) for name in reads(step)}
-    joined: dict[str, tuple[str, int]] = {}
-    for index, step in enumerate(steps):
-        match step:
-            case Plain(Concat(sources=sources, target=target)):
-                channel = 0
-                for source in sources:
-                    joined[source] = (target, channel)
-                    channel += network.shapes[source][0]
-            case Conv(residual=str(residual)) if (
-                last_read[residual] == index
-                and residual != step.source
-                and network.shapes[_root(residual, joined)] == network.shapes[residual]
-            ):
-                joined[step.target] = (residual, 0)
-    return joined
+def _plan(
+    network: Network, steps: Sequence[Step], early_out_step: int, window_rows: int, chain_rows: int
+) -> Plan:
+    one_by_one = _one_by_one(network, steps)
+    kept = steps[: len(steps) - one_by_one]
+    read_last = {network.visibility, steps[-one_by_one].source if one_by_one else network.heatmaps}
+    scheduler = Scheduler(network, kept, _segments(network, kept, window_rows, chain_rows), read_last)
+    schedule = scheduler.schedule(early_out_step)
+    areas = dict(schedule.areas)
+    end = len(schedule.operations)
+    _, height, width = network.shapes[network.heatmaps]
+    areas[SCRATCH] = Area(1, height, width, 0, [[end, end]])
+    if one_by_one > 1:
+        _, height, width = network.shapes[steps[-1].source]
+        areas[BEFORE_LAST] = Area(1, height, width, 1, [[end, end]])
+    offsets, floats = _packed(areas)
+    return Plan(
+        schedule.operations, schedule.before_early_out, areas, offsets, floats, one_by_one, scheduler
+    )
 
 
-def _root(name: str, joined: dict[str, tuple[str, int]]) -> str:
-    return _root(joined[name][0], joined) if name in joined else name
-
-
-def _first_channel(name: str, joined: dict[str, tuple[str, int]]) -> int:
-    if name not in joined:
+def _one_by_one(network: Network, steps: Sequence[Step]) -> int:
+    """How many of the last steps make each heat-map from channels of its own."""
+    if not isinstance(steps[-1], UpsampleDepthwise) or steps[-1].target != network.heatmaps:
         return 0
-    holder, channel = joined[name]
-    return channel + _first_channel(holder, joined)
+    before = steps[-2]
+    return 2 if isinstance(before, UpsampleDepthwise) and before.tail and before.target == steps[-1].source else 1
 
 
-def _guard(step: Step, name: str) -> int:
-    """Rows of zeros that a step needs around a map that it reads."""
-    match step:
-        case Conv(convolution=convolution) if name == step.source:
-            return convolution.dilation if convolution.kernel == 3 else 0
-        case UpsampleDepthwise() if name == step.source:
-            return 1
-    return 0
+def _segments(network: Network, steps: Sequence[Step], window_rows: int, chain_rows: int) -> list[Segment]:
+    """Strips from the stem to the first pooling after it, combs and strips for residual pairs of convolutions."""
+    segments: list[Segment] = []
+    index = 0
+    pools = (i for i, step in enumerate(steps) if isinstance(step, Plain) and isinstance(step.layer, MaxPool))
+    pool = next(pools, 0)
+    if chain_rows and pool and isinstance(steps[0], Stem):
+        segments.append(Segment(0, pool, chain_rows))
+        index = pool + 1
+    while index < len(steps):
+        if window_rows and _is_pair(steps[index : index + 2]):
+            dilation = steps[index + 1].convolution.dilation
+            rows = -(-network.shapes[steps[index].target][1] // dilation)
+            strip = 0 if rows + 2 <= window_rows else window_rows - 2
+            segments.append(Segment(index, index + 1, strip, dilation))
+            index += 2
+        else:
+            segments.append(Segment(index, index))
+            index += 1
+    return segments
 
 
-def _packed(sizes: dict[str, int], lives: dict[str, list[int]]) -> tuple[dict[str, int], int]:
-    """-> offsets, no two of which overlap while both live, and the end of the last; the largest are first."""
-    offsets: dict[str, int] = {}
-    for key in sorted(sizes, key=lambda key: -sizes[key]):
-        taken = sorted(
-            (offsets[other], offsets[other] + sizes[other])
+def _is_pair(steps: Sequence[Step]) -> bool:
+    """A 1x1 convolution and the 3x3 one after it, whose sum with what the first reads takes its place."""
+    if len(steps) < 2 or not all(isinstance(step, Conv) for step in steps):
+        return False
+    first, second = steps
+    kernels = first.convolution.kernel, second.convolution.kernel
+    return kernels == (1, 3) and second.source == first.target and second.residual == first.source
+
+
+def _packed(areas: dict[Key, Area]) -> tuple[dict[Key, int], int]:
+    """-> where each area's first plane begins so that no two overlap while both live, and the arena's floats."""
+    parts = {key: _parts(area) for key, area in areas.items()}
+    offsets: dict[Key, int] = {}
+    for key in sorted(parts, key=lambda key: -parts[key][-1][1]):
+        rivals = [
+            (offsets[other] + start, offsets[other] + end, lives, mine)
             for other in offsets
-            if lives[other][0] <= lives[key][1] and lives[key][0] <= lives[other][1]
+            for start, end, lives in parts[other]
+            for mine in parts[key]
+            if _meet(lives, mine[2])
+        ]
+        # As low as can be: at the start, or right behind something that is in the way of one of its parts.
+        candidates = sorted({0, *(end - mine[0] for _, end, _, mine in rivals if end >= mine[0])})
+        offsets[key] = next(
+            offset
+            for offset in candidates
+            if all(offset + mine[1] <= start or end <= offset + mine[0] for start, end, _, mine in rivals)
         )
-        offset = 0
-        for start, end in taken:
-            if start - offset >= sizes[key]:
-                break
-            offset = max(offset, end)
-        offsets[key] = offset
-    return offsets, max(offsets[key] + sizes[key] for key in sizes)
+    floats = max(offsets[key] + parts[key][-1][1] for key in parts)
+    return {key: offset + _margin(areas[key]) for key, offset in offsets.items()}, floats
+
+
+def _parts(area: Area) -> list[tuple[int, int, list[list[int]]]]:
+    """An area's floats from..to, and when they live; the channels that are there ahead of others apart."""
+    size = _margin(area) + _aligned(area.channels * area.rows * area.width + area.margin + SLACK)
+    if not area.others_from:
+        return [(0, size, area.lives)]
+    # Aligned downwards, so that all areas begin at multiples of 64 bytes.
+    middle = area.ahead * area.rows * area.width // ALIGNED * ALIGNED
+    (_, last) = area.lives[-1]
+    return [(0, middle, [[area.others_from, last]]), (middle, size, area.lives)]
+
+
+def _meet(lives: list[list[int]], others: list[list[int]]) -> bool:
+    return any(a <= d and c <= b for a, b in lives for c, d in others)
+
+
+def _margin(area: Area) -> int:
+    """Floats before the first plane: a masked tap reaches them."""
+    return _aligned(area.margin)
 
 
 def _aligned(floats: int) -> int:

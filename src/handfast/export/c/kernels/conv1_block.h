@@ -1,22 +1,41 @@
 /* FILTERS filters of a 1x1 convolution on VECTORS vectors of pixels; include repeat.h and a vector header first. */
 
 static inline const float *JOIN(JOIN(conv1_block_, FILTERS), JOIN(x, VECTORS))(
-    const convolution *layer, const float *in, float *out, const float *residual, const float *w, int count)
+    const convolution *layer, const float *in, float *out, const float *residual, const float *w, int first,
+    int count)
 {
 #define SET_SUM(f, v) vec sum_##f##_##v = v_splat(w[f]);
 #define SET_SUMS(f) EACH_SUM_OF(SET_SUM, f)
     EACH_FILTER(SET_SUMS)
     w += FILTERS;
-#define LOAD(v) const vec x_##v = v_load(in + (v) * LANES);
 #define ADD_PRODUCT(f, v) sum_##f##_##v = v_fma(weight_##f, x_##v, sum_##f##_##v);
 #define ADD_PRODUCTS(f)                                                                                        \
     {                                                                                                          \
         const vec weight_##f = v_splat(w[f]);                                                                  \
         EACH_SUM_OF(ADD_PRODUCT, f)                                                                            \
     }
-    for (int c = 0; c < layer->channels; c++, in += layer->in_plane, w += FILTERS) {
-        EACH_VECTOR(LOAD)
-        EACH_FILTER(ADD_PRODUCTS)
+#define ADD_CHANNELS                                                                                           \
+    for (int c = 0; c < layer->channels; c++, in += layer->in_plane, w += FILTERS) {                           \
+        EACH_VECTOR(LOAD)                                                                                      \
+        EACH_FILTER(ADD_PRODUCTS)                                                                              \
+    }
+    if (layer->in_jump) {
+        /* Each vector's first pixel, and how many are left in its row. */
+        int left = layer->width - first % layer->width, at = first + first / layer->width * layer->in_jump;
+#define SET_LEFT(v)                                                                                            \
+    const int left_##v = left, at_##v = at;                                                                    \
+    left -= LANES;                                                                                             \
+    at += LANES;                                                                                               \
+    for (; left <= 0; left += layer->width)                                                                    \
+        at += layer->in_jump;
+        EACH_VECTOR(SET_LEFT)
+#define LOAD(v) const vec x_##v = v_load_rows(in + at_##v, left_##v, layer->width, layer->in_jump);
+        ADD_CHANNELS
+#undef LOAD
+    } else {
+        in += first;
+#define LOAD(v) const vec x_##v = v_load(in + (v) * LANES);
+        ADD_CHANNELS
     }
 #define ADD_RESIDUAL(f, v) sum_##f##_##v = v_add(sum_##f##_##v, v_load(from + (v) * LANES));
 #define ADD_RESIDUALS(f)                                                                                       \
@@ -49,6 +68,8 @@ static inline const float *JOIN(JOIN(conv1_block_, FILTERS), JOIN(x, VECTORS))(
 #undef SET_SUM
 #undef SET_SUMS
 #undef LOAD
+#undef SET_LEFT
+#undef ADD_CHANNELS
 #undef ADD_PRODUCT
 #undef ADD_PRODUCTS
 #undef ADD_RESIDUAL

@@ -3,10 +3,10 @@
  * The sums run over columns, channels, rows, in this order on every target. */
 
 static inline const float *JOIN(JOIN(conv3_block_, FILTERS), JOIN(x, VECTORS))(
-    const convolution *layer, const float *in, float *out, const float *residual, const float *w, int column,
+    const convolution *layer, const float *in, float *out, const float *residual, const float *w, int first,
     int count)
 {
-    const int plane = layer->in_plane, row = layer->width * layer->dilation, channels = layer->channels;
+    const int plane = layer->in_plane, row = layer->row, channels = layer->channels;
     const float *x;
 
 #define SET_SUM(f, v) vec sum_##f##_##v = v_splat(w[f]);
@@ -33,12 +33,14 @@ static inline const float *JOIN(JOIN(conv3_block_, FILTERS), JOIN(x, VECTORS))(
         ADD_TAP(0)                                                                                             \
         ADD_TAP(row)                                                                                           \
     }
-    /* The column of each vector's first pixel. */
+    /* The column of each vector's first pixel, and where it is written. */
+    int column = first % layer->width, at = first + first / layer->width * layer->jump;
 #define SET_COLUMN(v)                                                                                          \
-    const int column_##v = column;                                                                             \
+    const int column_##v = column, at_##v = at;                                                                \
     column += LANES;                                                                                           \
-    if (column >= layer->width)                                                                                \
-        column %= layer->width;
+    at += LANES;                                                                                               \
+    for (; column >= layer->width; column -= layer->width)                                                     \
+        at += layer->jump;
     EACH_VECTOR(SET_COLUMN)
 #define SET_MASK(v) const mask mask_##v = v_mask(table + column_##v);
 #define LOAD(v) const vec x_##v = v_load_masked(p + (v) * LANES, mask_##v);
@@ -69,10 +71,8 @@ static inline const float *JOIN(JOIN(conv3_block_, FILTERS), JOIN(x, VECTORS))(
     }
 
 #define PUT(v, value)                                                                                          \
-    if (count >= ((v) + 1) * LANES)                                                                            \
-        v_store(to + (v) * LANES, value);                                                                      \
-    else if (count > (v) * LANES)                                                                              \
-        v_store_n(to + (v) * LANES, value, count - (v) * LANES);
+    if (count > (v) * LANES)                                                                                   \
+        v_store_rows(to + at_##v, value, count - (v) * LANES, layer->width - column_##v, layer->width, layer->jump);
 
     if (!layer->tail) {
 #define PUT_SUM(f, v) PUT(v, sum_##f##_##v)
@@ -98,7 +98,7 @@ static inline const float *JOIN(JOIN(conv3_block_, FILTERS), JOIN(x, VECTORS))(
         w += 1 + FILTERS;
         if (residual) {
             const float *const from = residual + (ptrdiff_t)o * layer->out_plane;
-#define ADD_RESIDUAL(v) y_##v = v_add(y_##v, v_load(from + (v) * LANES));
+#define ADD_RESIDUAL(v) y_##v = v_add(y_##v, v_load_rows(from + at_##v, layer->width - column_##v, layer->width, layer->jump));
             EACH_VECTOR(ADD_RESIDUAL)
         }
 #define CUT_TAIL(v) y_##v = v_max(y_##v, v_splat(0.0f));

@@ -5,46 +5,43 @@
 #include "conv1_block.h"
 #include "conv3_block.h"
 #undef VECTORS
-#if MOST > 2
+#if MOST > 1
 #define VECTORS 2
 #include "conv1_block.h"
 #include "conv3_block.h"
 #undef VECTORS
 #endif
-#if MOST > 3
+#if MOST > 2
 #define VECTORS 3
 #include "conv1_block.h"
 #include "conv3_block.h"
 #undef VECTORS
 #endif
-#if MOST > 1
-#define VECTORS MOST
+#if MOST > 3
+#define VECTORS 4
+#include "conv1_block.h"
+#include "conv3_block.h"
+#undef VECTORS
+#endif
+#if MOST > 4
+#define VECTORS 5
 #include "conv1_block.h"
 #include "conv3_block.h"
 #undef VECTORS
 #endif
 
 #define BLOCK(kind, vectors) JOIN(JOIN(JOIN(kind, _block_), FILTERS), JOIN(x, vectors))
-#if MOST > 3
-#define WITH_3(kind, ...) case 3: end = BLOCK(kind, 3)(__VA_ARGS__); break;
-#else
-#define WITH_3(kind, ...)
-#endif
-#if MOST > 2
-#define WITH_2(kind, ...) case 2: end = BLOCK(kind, 2)(__VA_ARGS__); break;
-#else
-#define WITH_2(kind, ...)
-#endif
-/* Blocks of MOST vectors, then one as large as what is left of the plane. */
+#define WITH_1(kind, ...) case 1: end = BLOCK(kind, 1)(__VA_ARGS__); break;
+#define WITH_2(kind, ...) WITH_1(kind, __VA_ARGS__) case 2: end = BLOCK(kind, 2)(__VA_ARGS__); break;
+#define WITH_3(kind, ...) WITH_2(kind, __VA_ARGS__) case 3: end = BLOCK(kind, 3)(__VA_ARGS__); break;
+#define WITH_4(kind, ...) WITH_3(kind, __VA_ARGS__) case 4: end = BLOCK(kind, 4)(__VA_ARGS__); break;
+#define WITH_5(kind, ...) WITH_4(kind, __VA_ARGS__) case 5: end = BLOCK(kind, 5)(__VA_ARGS__); break;
+/* Blocks of MOST vectors; a last one of a single vector would wait for its own sums, so the last two share. */
 #define RUN_BLOCKS(kind, ...)                                                                                  \
-    for (int i = 0; i < layer->pixels; i += MOST * LANES) {                                                    \
-        const int count = layer->pixels - i;                                                                   \
-        switch ((count + LANES - 1) / LANES) {                                                                 \
-        case 1: end = BLOCK(kind, 1)(__VA_ARGS__); break;                                                      \
-        WITH_2(kind, __VA_ARGS__)                                                                              \
-        WITH_3(kind, __VA_ARGS__)                                                                              \
-        default: end = BLOCK(kind, MOST)(__VA_ARGS__); break;                                                  \
-        }                                                                                                      \
+    for (int i = 0, vectors; i < pixels; i += vectors * LANES) {                                               \
+        const int count = pixels - i, left = (count + LANES - 1) / LANES;                                      \
+        vectors = left <= MOST ? left : left == MOST + 1 ? (left + 1) / 2 : MOST;                              \
+        switch (vectors) { JOIN(WITH_, MOST)(kind, __VA_ARGS__) }                                              \
     }
 #define RUN_LAYER(kind, ...)                                                                                   \
     const float *w = layer->weights;                                                                           \
@@ -57,19 +54,24 @@
             w = end;                                                                                           \
         }
 
-static inline void JOIN(conv1_, FILTERS)(const convolution *layer, const float *in, float *out, const float *residual)
+static inline void JOIN(conv1_, FILTERS)(
+    const convolution *layer, const float *in, float *out, const float *residual, int pixels)
 {
-    RUN_LAYER(conv1, layer, in + i, out + offset + i, residual ? residual + offset + i : 0, w, count)
+    RUN_LAYER(conv1, layer, in, out + offset + i, residual ? residual + offset + i : 0, w, i, count)
 }
 
-static inline void JOIN(conv3_, FILTERS)(const convolution *layer, const float *in, float *out, const float *residual)
+static inline void JOIN(conv3_, FILTERS)(
+    const convolution *layer, const float *in, float *out, const float *residual, int pixels)
 {
     RUN_LAYER(
-        conv3, layer, in + i, out + offset + i, residual ? residual + offset + i : 0, w, i % layer->width, count)
+        conv3, layer, in + i, out + offset, residual ? residual + offset : 0, w, i, count)
 }
 
 #undef BLOCK
-#undef WITH_3
+#undef WITH_1
 #undef WITH_2
+#undef WITH_3
+#undef WITH_4
+#undef WITH_5
 #undef RUN_BLOCKS
 #undef RUN_LAYER

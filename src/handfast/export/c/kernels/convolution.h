@@ -1,8 +1,10 @@
 /* What the 1x1 and 3x3 convolutions need to know of their layers.
  *
- * A map is planes of floats, a channel each, rows without gaps. A map that a 3x3 convolution reads has
- * `dilation` rows of zeros before its first plane and after every plane, so a tap is an offset and rows need
- * no care; taps that leave a row at its left or right end are masked. */
+ * A map is planes of floats, a channel each. Convolutions run over some of its rows as one line of pixels
+ * without gaps. What a 3x3 convolution reads lies in a window with the rows above and below them, zeros outside
+ * the map, so a tap is an offset and rows need no care; taps that leave a row at its left or right end are
+ * masked. The window of a dilated convolution has every d-th row, which makes the rows of its taps neighbours
+ * (the comb of the paper's section 3); what it writes then goes to every d-th row. */
 #ifndef HANDFAST_CONVOLUTION_H
 #define HANDFAST_CONVOLUTION_H
 
@@ -10,7 +12,6 @@
 #include <stdint.h>
 
 typedef struct {
-    int pixels;     /* of a plane */
     int groups;
     int blocks;     /* of filters in a group */
     int channels;   /* that a filter reads */
@@ -19,8 +20,12 @@ typedef struct {
     int group_step; /* planes from a group's first output to the next group's */
     int filter_step; /* planes from an output to the next of its group; 1, or the groups of a shuffle */
     int relu;
+    int width;
+    int in_jump;  /* 1x1: floats between the rows that are read */
     /* 3x3 only. */
-    int width, dilation;
+    int row;      /* floats from a tap to the one below */
+    int dilation; /* from a tap to the one at its right */
+    int jump;     /* floats between the rows that are written, and those of the residual */
     int tail; /* outputs a group of a 1x1 convolution that takes these filters' outputs at once, or 0 */
     int tail_relu;
     const uint32_t *left, *right; /* width + 16 words, 0 in columns whose left or right tap leaves the row */

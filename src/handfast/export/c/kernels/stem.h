@@ -32,16 +32,18 @@ static inline void stem_load(vec around[5][5], const uint8_t *image, int width, 
     }
 }
 
-/* image: (height, width) with 4 | height, 4 | width. out: `filters` planes of height / 4 x width / 4 cells.
- * weights: for each filter its bias and [row][column], for pixels of 0..255. */
-static inline void stem(const uint8_t *image, int width, int height, int filters, const float *weights, float *out, int out_plane)
+/* image: (height, width) with 4 | height, 4 | width. out: `rows` rows of width / 4 cells from row `first` on, a
+ * plane for each filter. weights: for each filter its bias and [row][column], for pixels of 0..255. */
+static inline void stem(
+    const uint8_t *image, int width, int height, int first, int rows, int filters, const float *weights, float *out,
+    int out_plane)
 {
     vec around[5][5];
-    for (int y = 0; y < height / 4; y++)
+    for (int y = first; y < first + rows; y++)
         for (int x = 0; x < width / 4; x += LANES) {
             const int count = width / 4 - x;
             const float *w = weights;
-            float *to = out + (ptrdiff_t)y * (width / 4) + x;
+            float *to = out + (ptrdiff_t)(y - first) * (width / 4) + x;
             stem_load(around, image, width, height, x, y, count);
             for (int f = 0; f < filters; f++, w += 10, to += out_plane) {
                 vec a = v_splat(w[0]), b = a, c = a, d = a;
