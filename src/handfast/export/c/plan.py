@@ -9,6 +9,7 @@ from handfast.export.c.schedule import Area, Key, Operation, Rows, Scheduler, Se
 
 ALIGNED = 16  # floats: 64 bytes
 SLACK = 16  # floats that a vector may read past the last plane
+LONGEST_VECTOR = 16  # floats
 SCRATCH = ("scratch", "heatmap")
 BEFORE_LAST = ("scratch", "before the last up-sampling")
 
@@ -106,7 +107,7 @@ def _segments(network: Network, steps: Sequence[Step], window_rows: int, chain_r
         segments.append(Segment(0, pool, chain_rows))
         index = pool + 1
     while index < len(steps):
-        if window_rows and _is_pair(steps[index : index + 2]):
+        if window_rows and _is_pair(steps[index : index + 2], network):
             dilation = steps[index + 1].convolution.dilation
             rows = -(-network.shapes[steps[index].target][1] // dilation)
             strip = 0 if rows + 2 <= window_rows else window_rows - 2
@@ -118,13 +119,17 @@ def _segments(network: Network, steps: Sequence[Step], window_rows: int, chain_r
     return segments
 
 
-def _is_pair(steps: Sequence[Step]) -> bool:
-    """A 1x1 convolution and the 3x3 one after it, whose sum with what the first reads takes its place."""
+def _is_pair(steps: Sequence[Step], network: Network) -> bool:
+    """A 1x1 convolution and the 3x3 one after it, whose sum with what the first reads takes its place.
+
+    Their rows are at least as long as a vector, so that it holds the ends of no more than two.
+    """
     if len(steps) < 2 or not all(isinstance(step, Conv) for step in steps):
         return False
     first, second = steps
     kernels = first.convolution.kernel, second.convolution.kernel
-    return kernels == (1, 3) and second.source == first.target and second.residual == first.source
+    is_long = network.shapes[first.source][2] >= LONGEST_VECTOR
+    return is_long and kernels == (1, 3) and second.source == first.target and second.residual == first.source
 
 
 def _packed(areas: dict[Key, Area]) -> tuple[dict[Key, int], int]:

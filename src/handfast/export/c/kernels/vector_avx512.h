@@ -16,31 +16,28 @@ static inline vec v_load(const float *p) { return _mm512_loadu_ps(p); }
 static inline void v_store(float *p, vec a) { _mm512_storeu_ps(p, a); }
 static inline vec v_load_n(const float *p, int n) { return _mm512_maskz_loadu_ps(v_first(n), p); }
 static inline void v_store_n(float *p, vec a, int n) { _mm512_mask_storeu_ps(p, v_first(n), a); }
-static inline int v_least(int a, int b) { return a < b ? a : b; }
-/* Pixels of rows with gaps of `jump` between them: the first `left` end a row of which `width` is the length. */
+/* Pixels of rows of `width`, at least LANES, with gaps of `jump` between them; the first `left` end a row. */
+static inline __mmask16 v_head(int left) { return v_first(left < LANES ? left : LANES); }
 static inline vec v_load_rows(const float *p, int left, int width, int jump)
 {
-    if (left >= LANES || !jump)
-        return _mm512_loadu_ps(p);
-    vec a = _mm512_maskz_loadu_ps(v_first(left), p);
-    for (int from = left; from < LANES; from += width) {
-        p += jump;
-        a = _mm512_mask_loadu_ps(a, v_first(v_least(from + width, LANES)) & ~v_first(from), p);
-    }
-    return a;
+    const __mmask16 head = v_head(left);
+    (void)width;
+    if (!jump)
+        return v_load(p);
+    return _mm512_mask_loadu_ps(_mm512_maskz_loadu_ps(head, p), (__mmask16)~head, p + jump);
 }
+/* The first n of them. */
 static inline void v_store_rows(float *p, vec a, int n, int left, int width, int jump)
 {
-    n = v_least(n, LANES);
-    if (left >= n || !jump) {
-        _mm512_mask_storeu_ps(p, v_first(n), a);
+    const __mmask16 head = v_head(left), all = v_head(n), rest = all & (__mmask16)~head;
+    (void)width;
+    if (!jump) {
+        _mm512_mask_storeu_ps(p, all, a);
         return;
     }
-    _mm512_mask_storeu_ps(p, v_first(left), a);
-    for (int from = left; from < n; from += width) {
-        p += jump;
-        _mm512_mask_storeu_ps(p, v_first(v_least(from + width, n)) & ~v_first(from), a);
-    }
+    _mm512_mask_storeu_ps(p, all & head, a);
+    if (rest)
+        _mm512_mask_storeu_ps(p + jump, rest, a);
 }
 static inline vec v_splat(float a) { return _mm512_set1_ps(a); }
 static inline vec v_add(vec a, vec b) { return _mm512_add_ps(a, b); }

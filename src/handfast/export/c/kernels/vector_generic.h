@@ -18,12 +18,13 @@ static inline void v_store(float *p, vec a) { *p = a; }
 /* The first n lanes, 0 < n <= LANES. */
 static inline vec v_load_n(const float *p, int n) { (void)n; return *p; }
 static inline void v_store_n(float *p, vec a, int n) { (void)n; *p = a; }
-/* Pixels of rows with gaps of `jump` between them: the first `left` end a row of which `width` is the length. */
+/* Pixels of rows of `width`, at least LANES, with gaps of `jump` between them; the first `left` end a row. */
 static inline vec v_load_rows(const float *p, int left, int width, int jump)
 {
     (void)left, (void)width, (void)jump;
     return *p;
 }
+/* The first n of them. */
 static inline void v_store_rows(float *p, vec a, int n, int left, int width, int jump)
 {
     (void)n, (void)left, (void)width, (void)jump;
