@@ -20,8 +20,8 @@ INTRINSICS = "300,300,15.5,11.5"
 class OneHandTracker:
     """Finds one hand in every frame."""
 
-    def __init__(self, model: str):
-        self.model = model
+    def __init__(self, model: str, backend: str):
+        self.name, self.model = model, SimpleNamespace(backend=backend)
 
     def track(self, source):
         for frame in source:
@@ -97,6 +97,7 @@ def test_track_json_is_the_last_line(clips, tmp_path, capfd, monkeypatch, one_ha
         "left": 2,
         "right": 1,
         "model": "tofnet-hand21",
+        "backend": "onnxruntime",
         "out": str(out),
         "outputs": [str(out / name) for name in ("hands.jsonl", "overlay.mp4", "contact_sheet.png")],
     }
@@ -108,17 +109,18 @@ def test_track_depth_with_its_options(clips, tmp_path, capfd, monkeypatch):
 
     class Tracker(OneHandTracker):
         def track(self, source):
-            seen.append(self.model)
+            seen.append((self.name, self.model.backend))
             for frame, hands in super().track(source):
                 seen.append(frame)
                 yield frame, hands
 
     monkeypatch.setattr("handfast.tracking.tracker.Tracker", Tracker)
-    options = ["--intrinsics", INTRINSICS, "--depth-unit-mm", "0.25", "--fps", "10", "--model", "tofnet-tof8"]
+    options = ["--intrinsics", INTRINSICS, "--depth-unit-mm", "0.25", "--fps", "10"]
+    options += ["--model", "tofnet-tof8", "--backend", "c"]
     code, _, _ = run(capfd, monkeypatch, "track", clips / "depth", "--out", tmp_path / "out", *options)
     assert code == 0
     model, *frames = seen
-    assert model == "tofnet-tof8"
+    assert model == ("tofnet-tof8", "c")
     assert [frame.time_s for frame in frames] == [0.0, 0.1, 0.2, 0.3]
     assert {frame.depth_unit_mm for frame in frames} == {0.25}
     assert {frame.camera for frame in frames} == {Camera(300, 300, 15.5, 11.5, width=32, height=24)}

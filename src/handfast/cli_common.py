@@ -1,6 +1,7 @@
 """What the commands share: options, bars of progress, tables and sheets of what they found."""
 
 from collections.abc import Container, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -25,6 +26,10 @@ SHEET_PICTURE_PX = (480, 360)
 
 Source = Annotated[str, typer.Argument(help="Folder of PNGs, video file, or recording (.zip).")]
 Model = Annotated[str, typer.Option(help="Packaged model, or a model file.", metavar="NAME|FILE")]
+Backend = Annotated[
+    str, typer.Option(help="What runs the model: onnxruntime, or c, compiled on first use.", metavar="NAME")
+]
+DEFAULT_BACKEND = "onnxruntime"
 Intrinsics = Annotated[
     str | None,
     typer.Option(help="Camera in pixels; needed for 16-bit depth PNGs.", metavar="fx,fy,cx,cy"),
@@ -49,6 +54,15 @@ def parse_intrinsics(text: str | None) -> tuple[float, ...] | None:
             f"--intrinsics: expected four numbers fx,fy,cx,cy in pixels, got {text!r}"
         ) from error
     return fx, fy, cx, cy
+
+
+@contextmanager
+def training_libraries() -> Iterator[None]:
+    """Around the imports of what trains and exports."""
+    try:
+        yield
+    except ImportError as error:
+        raise HandfastError(f"{error.name} is not installed: pip install 'handfast[train]'") from error
 
 
 def with_bar(items: Iterable[T], what: str, total: int | None) -> Iterator[T]:

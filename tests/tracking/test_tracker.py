@@ -41,13 +41,12 @@ def any_outline_is_plausible(monkeypatch):
 
 
 class ToyNetwork:
-    """Stands for an ONNX session: sure of toy hands, of their side by where the thumb is."""
+    """Stands for an engine: sure of toy hands, of their side by where the thumb is."""
 
     def __init__(self):
         self.views = 0
 
-    def run(self, _, inputs):
-        images = inputs["image"][:, 0] * 255
+    def __call__(self, images):
         self.views += len(images)
         heatmaps = np.full((len(images), 2, 21, HEIGHT // 2, WIDTH // 2), -10.0, np.float32)
         visibility = np.full((len(images), 2, 22), -6.0, np.float32)
@@ -87,7 +86,7 @@ def model():
         trained_on="",
         metrics={},
     )
-    return Model(card, ToyNetwork())
+    return Model(card, "toy", ToyNetwork())
 
 
 def frame(index, hands, depth_mm=None):
@@ -152,8 +151,8 @@ def test_a_hand_in_both_slots_is_one_hand_of_the_likelier_side(model):
     class Undecided(ToyNetwork):
         """Puts each hand into both slots and leans to one side only a little."""
 
-        def run(self, names, inputs):
-            heatmaps, visibility = super().run(names, inputs)
+        def __call__(self, images):
+            heatmaps, visibility = super().__call__(images)
             own = visibility[:, :, 0].argmax(axis=1)
             for b, slot in enumerate(own):
                 if visibility[b, slot, 0] > 0:
@@ -161,7 +160,7 @@ def test_a_hand_in_both_slots_is_one_hand_of_the_likelier_side(model):
                     visibility[b, 1 - slot] = 3.0
             return heatmaps, visibility
 
-    (hand,) = Tracker(Model(model.card, Undecided())).step(frame(0, [(320, 240, 130, "left")]))
+    (hand,) = Tracker(Model(model.card, "toy", Undecided())).step(frame(0, [(320, 240, 130, "left")]))
     assert hand.side == "left" and hand.score > 0.5
 
 
@@ -169,12 +168,12 @@ def test_a_hand_of_which_nothing_tells_the_side_is_a_right_one(model):
     """As most are that people hold up."""
 
     class Blind(ToyNetwork):
-        def run(self, names, inputs):
-            heatmaps, visibility = super().run(names, inputs)
+        def __call__(self, images):
+            heatmaps, visibility = super().__call__(images)
             best = np.maximum(heatmaps[:, 0], heatmaps[:, 1])
             return np.stack([best, best], axis=1), np.repeat(visibility.max(axis=1, keepdims=True), 2, axis=1)
 
-    (hand,) = Tracker(Model(model.card, Blind())).step(frame(0, [(320, 240, 130, "left")]))
+    (hand,) = Tracker(Model(model.card, "toy", Blind())).step(frame(0, [(320, 240, 130, "left")]))
     assert hand.side == "right"
 
 
@@ -215,6 +214,6 @@ def test_a_steady_pair_of_hands_needs_seven_views_each_and_none_of_the_whole_fra
     hands = [(150, 120, 120, "left"), (500, 340, 120, "right")]
     tracker = Tracker(model)
     assert len(tracker.step(frame(0, hands))) == 2
-    before = model.session.views
+    before = model.engine.views
     tracker.step(frame(1, hands))
-    assert model.session.views - before == 2 * (1 + 3 * 2)
+    assert model.engine.views - before == 2 * (1 + 3 * 2)

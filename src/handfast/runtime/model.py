@@ -1,6 +1,8 @@
-"""Load a shipped or exported network and run it with ONNX Runtime."""
+"""Load a shipped or exported network and run it: with ONNX Runtime, or as compiled C."""
 
 import json
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from importlib.resources import files
 from pathlib import Path
@@ -13,6 +15,10 @@ from handfast.export.card import CARD_KEY
 from handfast.skeleton import SKELETONS, Skeleton
 
 PACKAGED = ("tofnet-hand21", "tofnet-tof8")
+BACKENDS = ("onnxruntime", "c")
+
+# (b, H, W) uint8 -> heat-map logits (b, 2, K, h, w) and visibility logits (b, 2, 1 + K), float32.
+Engine = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -38,10 +44,11 @@ class ModelCard:
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A network ready to run."""
+    """A network ready to run. backend: which of ``BACKENDS`` runs it."""
 
     card: ModelCard
-    session: onnxruntime.InferenceSession
+    backend: str
+    engine: Engine
 
     @property
     def skeleton(self) -> Skeleton:
@@ -56,10 +63,9 @@ class Model:
         """(b, H, W) uint8 -> heat-map logits (b, 2, K, h, w) and visibility logits (b, 2, 1 + K), float32.
 
         Slots are left, right; the first visibility logit is the hand's. Where that is not above the card's
-        ``early_out_logit`` for any hand of the batch, all heat-maps are zeros.
+        ``early_out_logit`` for any hand of the batch, with c of the image, all heat-maps are zeros.
         """
-        heatmaps, visibility = self.session.run(None, {"image": images[:, None].astype(np.float32) / 255})
-        return heatmaps, visibility
+        return self.engine(images)
 
     def run_both_ways(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """As ``run``, the mean over each image and its mirror image, where a left hand is a right one.
@@ -72,22 +78,51 @@ class Model:
         return (heatmaps[:n] + mirrored[0]) / 2, (visibility[:n] + mirrored[1]) / 2
 
 
-def load_model(name_or_path: str | Path = PACKAGED[0]) -> Model:
+def load_model(name_or_path: str | Path = PACKAGED[0], backend: str = BACKENDS[0]) -> Model:
     """A packaged model by name, or an .onnx file exported by handfast.
 
-    Raises HandfastError for an unknown name, a missing or broken file, or one without a handfast card.
+    backend: one of ``BACKENDS``. Where c has no compiler, or no kernel for a layer, ONNX Runtime stands in
+    and the log says why. Raises HandfastError for an unknown name or backend, a missing or broken file, or
+    one without a handfast card.
     """
+    if backend not in BACKENDS:
+        raise HandfastError(f"backend {backend!r}: expected {', '.join(BACKENDS)}")
     content = read_model(name_or_path)
+    session = _session(content, name_or_path)
+    card = _card(session, name_or_path)
+    if backend == "c":
+        try:
+            return Model(card, "c", _native_engine(content, card.name))
+        except HandfastError as error:
+            logging.getLogger(__name__).warning("back end c: %s; running with onnxruntime", error)
+
+    def run(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        heatmaps, visibility = session.run(None, {"image": images[:, None].astype(np.float32) / 255})
+        return heatmaps, visibility
+
+    return Model(card, "onnxruntime", run)
+
+
+def _session(content: bytes, name: str | Path) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # so small a net gains nothing from more
     options.log_severity_level = 4
     try:
-        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:
-        raise HandfastError(
-            f"model {name_or_path}: not a whole ONNX file; export or download it again"
-        ) from error
-    return Model(_card(session, name_or_path), session)
+        raise HandfastError(f"model {name}: not a whole ONNX file; export or download it again") from error
+
+
+def _native_engine(content: bytes, name: str) -> Engine:
+    from handfast.runtime.native import load_native
+
+    network = load_native(content, name)
+
+    def run(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        heatmaps, visibility = zip(*map(network.maps, images), strict=True)
+        return np.stack(heatmaps), np.stack(visibility)
+
+    return run
 
 
 def read_model(name_or_path: str | Path) -> bytes:

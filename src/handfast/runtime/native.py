@@ -1,4 +1,4 @@
-"""Networks as machine code: generated C, compiled once with the system's compiler and kept in the user's cache."""
+"""Networks as machine code: generated C, compiled once by the system's compiler, kept in the user's cache."""
 
 import ctypes
 import hashlib
@@ -78,7 +78,7 @@ def load_native(content: bytes, name: str, int8: bool = False) -> NativeNetwork:
     from handfast.export.c.network import read_network
 
     compiler = _compiler()
-    texts = emit(content, name, _target(compiler))
+    texts = emit(content, name, _target(compiler), arena_limit_bytes=None)
     symbol = identifier(name)
     library = ctypes.CDLL(str(build_library(compiler, texts, f"{symbol}.c", FLAGS)))
     arena_bytes = getattr(library, f"{symbol}_arena_bytes")
@@ -98,12 +98,17 @@ def load_native(content: bytes, name: str, int8: bool = False) -> NativeNetwork:
 
 
 def build_library(compiler: str, texts: Mapping[str, str], main: str, flags: tuple[str, ...]) -> Path:
-    """Compile one file of ``texts`` {name: C}, which may include the others, to a shared library in the cache.
+    """Compile one of ``texts`` {file name: C}, which may include the others, to a library in the cache.
 
     Raises HandfastError with the compiler's first complaint.
     """
     key = hashlib.sha256()
-    for part in (compiler, _version(compiler), *flags, *(text for item in sorted(texts.items()) for text in item)):
+    for part in (
+        compiler,
+        _version(compiler),
+        *flags,
+        *(text for item in sorted(texts.items()) for text in item),
+    ):
         key.update(part.encode() + b"\0")
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "handfast"
     library = cache / f"{Path(main).stem}-{key.hexdigest()[:16]}.so"
@@ -116,16 +121,21 @@ def build_library(compiler: str, texts: Mapping[str, str], main: str, flags: tup
                 (Path(folder) / file).write_text(text, encoding="utf-8")
             built = Path(folder) / "library.so"
             done = subprocess.run(
-                [compiler, *flags, "-o", built, Path(folder) / main], capture_output=True, text=True, check=False
+                [compiler, *flags, "-o", built, Path(folder) / main],
+                capture_output=True,
+                text=True,
+                check=False,
             )
             if done.returncode:
-                complaint = next((line for line in done.stderr.splitlines() if "error" in line), "no reason given")
+                complaint = next(
+                    (line for line in done.stderr.splitlines() if "error" in line), "no reason given"
+                )
                 raise HandfastError(f"{compiler}: {complaint}")
             os.replace(built, library)
     except OSError as error:
         raise HandfastError(
-            f"{cache}: compiled networks cannot be kept there ({error.strerror}); set XDG_CACHE_HOME to a folder "
-            "that can be written"
+            f"{cache}: compiled networks cannot be kept there ({error.strerror}); set XDG_CACHE_HOME to a "
+            "folder that can be written"
         ) from error
     return library
 

@@ -73,10 +73,11 @@ class Tracker:
     """Tracks up to two hands through the frames of one sensor.
 
     model: a packaged name, an .onnx file, or a loaded Model. A hand has the key-points of its skeleton.
+    backend: what runs a model that is not loaded, see ``load_model``.
     """
 
-    def __init__(self, model: str | Path | Model = "tofnet-hand21"):
-        self.model = model if isinstance(model, Model) else load_model(model)
+    def __init__(self, model: str | Path | Model = "tofnet-hand21", backend: str = "onnxruntime"):
+        self.model = model if isinstance(model, Model) else load_model(model, backend)
         self._root = self.model.skeleton.parents.index(-1)
         self._previous: list[_Find] = []
         self._tracks = self._frames = self._turn = 0

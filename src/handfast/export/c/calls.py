@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from handfast.export.c.fusion import Conv, Plain, Stem, Step, UpsampleDepthwise
 from handfast.export.c.network import Add, GlobalMax, MaxPool, Network
 from handfast.export.c.plan import Plan
-from handfast.export.c.schedule import Clear, Copy, Operation, Rows, Run
+from handfast.export.c.schedule import Clear, Copy, Operation, Run
 
 LONGEST_LOOP = 64  # calls
 
@@ -33,7 +33,9 @@ def call_of(operation: Operation, network: Network, steps: Sequence[Step], plan:
             a, b = plan.place(source), plan.place(target)
             area = plan.areas[source.area]
             text = "copy_rows(arena + {}, {}, arena + {}, {}, {}, {});"
-            return Call(text, (a.offset, a.plane, b.offset, b.plane, area.channels, source.count * area.width))
+            return Call(
+                text, (a.offset, a.plane, b.offset, b.plane, area.channels, source.count * area.width)
+            )
         case Clear(rows):
             place, area = plan.place(rows), plan.areas[rows.area]
             text = "zero_rows(arena + {}, {}, {}, {});"
@@ -75,13 +77,19 @@ def _convolution(run: Run, step: Conv, network: Network, plan: Plan) -> Call:
 
 
 def upsampling(
-    step: UpsampleDepthwise, network: Network, weights: str, source: str, plane: str, channels: str, target: str
+    step: UpsampleDepthwise,
+    network: Network,
+    weights: str,
+    source: str,
+    plane: str,
+    channels: str,
+    target: str,
 ) -> str:
     """A call of upsample_depthwise."""
     _, height, width = network.shapes[step.source]
     return (
-        f"upsample_depthwise({source}, {plane}, {width}, {height}, {channels}, left_{width}_1, right_{width}_1, "
-        f"{weights}, {int(step.convolution.relu)}, {target});"
+        f"upsample_depthwise({source}, {plane}, {width}, {height}, {channels}, left_{width}_1, "
+        f"right_{width}_1, {weights}, {int(step.convolution.relu)}, {target});"
     )
 
 
@@ -129,7 +137,7 @@ def as_lines(calls: Sequence[Call], indent: str = "    ") -> str:
 
 
 def _loop_at(calls: Sequence[Call], start: int) -> tuple[int, int]:
-    """-> (calls of a round, rounds) of the loop from ``start`` on that saves the most lines; (1, 1) for none."""
+    """-> (calls of a round, rounds) of the loop from ``start`` on that saves most lines; or (1, 1)."""
     best = (1, 1)
     for period in range(1, min(LONGEST_LOOP, (len(calls) - start) // 2) + 1):
         rounds = 1

@@ -17,7 +17,16 @@ from handfast.export.c.schedule import Run
 from handfast.files import write_whole
 
 KERNELS = files("handfast") / "export" / "c" / "kernels"
-KERNEL_HEADERS = ("repeat.h", "convolution.h", "conv1_block.h", "conv3_block.h", "conv_layers.h", "stem.h", "maps.h")
+KERNEL_HEADERS = (
+    "repeat.h",
+    "convolution.h",
+    "conv1_block.h",
+    "conv3_block.h",
+    "conv_layers.h",
+    "stem.h",
+    "maps.h",
+    "keypoints.h",
+)
 
 
 @dataclass(frozen=True)
@@ -31,20 +40,23 @@ class Target:
     compiler: str = "cc"
 
 
+BARE_ARM = " -mthumb -mfloat-abi=hard"
 TARGETS = {
     "generic": Target("vector_generic.h", 12, "-O3"),
     "avx2": Target("vector_avx2.h", 12, "-O3 -mavx2 -mfma"),
-    "avx512": Target("vector_avx512.h", 25, "-O3 -mavx512f -mavx512bw -mavx512vl -mfma -mprefer-vector-width=512"),
+    "avx512": Target("vector_avx512.h", 25, "-O3 -mavx512f -mavx512bw -mavx512vl -mfma"),
     "neon": Target("vector_neon.h", 24, "-O3", "aarch64-linux-gnu-gcc"),
-    "mve": Target("vector_mve.h", 6, "-O3 -mcpu=cortex-m55 -mthumb -mfloat-abi=hard", "arm-none-eabi-gcc"),
+    "mve": Target("vector_mve.h", 6, "-O3 -mcpu=cortex-m55" + BARE_ARM, "arm-none-eabi-gcc"),
     "wasm": Target("vector_wasm.h", 12, "-O3 --target=wasm32 -msimd128 -nostdlib", "clang"),
-    "cortex-m4": Target("vector_generic.h", 24, "-O3 -mcpu=cortex-m4 -mthumb -mfloat-abi=hard", "arm-none-eabi-gcc"),
+    "cortex-m4": Target("vector_generic.h", 24, "-O3 -mcpu=cortex-m4" + BARE_ARM, "arm-none-eabi-gcc"),
 }
 MOST_VECTORS = 5
 ARENA_LIMIT_BYTES = 110_000  # what strips are made for; larger networks need more
 
 
-def emit(content: bytes, name: str, target: str) -> dict[str, str]:
+def emit(
+    content: bytes, name: str, target: str, arena_limit_bytes: int | None = ARENA_LIMIT_BYTES
+) -> dict[str, str]:
     """The files of an ONNX model as C for a target of ``TARGETS``: {file name: text}.
 
     Raises HandfastError for an unknown target, and for a layer that has no kernel, by its name.
@@ -53,7 +65,7 @@ def emit(content: bytes, name: str, target: str) -> dict[str, str]:
         raise HandfastError(f"target {target!r}: expected {', '.join(TARGETS)}")
     network = read_network(content, name)
     steps, before_early_out = fuse(network, name)
-    plan = plan_arena(network, steps, before_early_out, ARENA_LIMIT_BYTES)
+    plan = plan_arena(network, steps, before_early_out, arena_limit_bytes)
     stem = identifier(name)
     chosen = TARGETS[target]
     return {
@@ -61,7 +73,7 @@ def emit(content: bytes, name: str, target: str) -> dict[str, str]:
         f"{stem}.c": _code(stem, network, steps, plan, chosen),
         f"{stem}_weights.h": _weights(stem, steps, network),
         "vector.h": f'#include "{chosen.header}"\n',
-        **{header: (KERNELS / header).read_text() for header in (chosen.header, *KERNEL_HEADERS, "keypoints.h")},
+        **{header: (KERNELS / header).read_text() for header in (chosen.header, *KERNEL_HEADERS)},
     }
 
 
@@ -93,10 +105,10 @@ def _header(stem: str, network: Network, plan: Plan) -> str:
 /* {upper}_ARENA_BYTES */
 size_t {stem}_arena_bytes(void);
 
-/* image: rows of bytes. keypoints: [2 hands: left, right][{k}][4]: x and y in pixels of the image, whether it can
- * be seen, 0..1, and the share of its heat-map around the peak, 0..1. Returns bit 0 for a left and bit 1 for a
- * right hand; the rows of a hand that is not there are zeros. arena: {upper}_ARENA_BYTES, aligned to 64 bytes;
- * what it holds does not matter before or after. Reentrant: one arena a call. */
+/* image: rows of bytes. keypoints: [2 hands: left, right][{k}][4]: x and y in pixels of the image, whether
+ * it can be seen, 0..1, and the share of its heat-map around the peak, 0..1. Returns bit 0 for a left and bit
+ * 1 for a right hand; the rows of a hand that is not there are zeros. arena: {upper}_ARENA_BYTES, aligned to
+ * 64 bytes; what it holds does not matter before or after. Reentrant: one arena a call. */
 int {stem}_run(const uint8_t *image, float *keypoints, void *arena);
 
 /* The network's own output, logits: heatmaps [2][{k}][{map_height}][{map_width}], zeros where no hand may be,
@@ -278,7 +290,8 @@ def _heatmap(network: Network, steps: Sequence[Step], plan: Plan) -> str:
     if not plan.one_by_one:
         _, height, width = network.shapes[network.heatmaps]
         place = plan.place_of(network.heatmaps)
-        return f"    memcpy(out, arena + {place.offset} + map * {place.plane}, {height * width} * sizeof *out);\n"
+        source = f"arena + {place.offset} + map * {place.plane}"
+        return f"    memcpy(out, {source}, {height * width} * sizeof *out);\n"
     last = len(steps) - 1
     if plan.one_by_one == 1:
         place = plan.place_of(steps[last].source)
@@ -290,8 +303,9 @@ def _heatmap(network: Network, steps: Sequence[Step], plan: Plan) -> str:
     channels = before.tail.weight.shape[1]
     return (
         f"    float *const map_at = arena + {plan.offsets[BEFORE_LAST]};\n"
-        f"    upsample_to_one(arena + {place.offset} + map * {channels * place.plane}, {place.plane}, {width}, "
-        f"{height}, {channels}, left_{width}_1, right_{width}_1, weights_{last - 1} + map * {17 * channels}, "
+        f"    upsample_to_one(arena + {place.offset} + map * {channels * place.plane}, {place.plane}, "
+        f"{width}, {height}, {channels}, left_{width}_1, right_{width}_1, "
+        f"weights_{last - 1} + map * {17 * channels}, "
         f"{int(before.convolution.relu)}, tail_{last - 1} + map * {1 + channels}, map_at);\n"
         f"    {_last_upsampling(network, steps, 'map_at')}"
     )

@@ -57,7 +57,7 @@ class Concat:
 
 @dataclass(frozen=True)
 class Shuffle:
-    """Channel g n + i becomes channel i groups + g, with n channels a group (``models.layers.ChannelShuffle``)."""
+    """Channel g n + i becomes i groups + g, with n channels a group (``models.layers.ChannelShuffle``)."""
 
     name: str
     source: str
@@ -207,7 +207,13 @@ class _Reader:
         }
         first = self._in_order(outputs["visibility"])
         return Network(
-            tuple(self.layers), shapes, image, outputs["heatmaps"], outputs["visibility"], first, early_out_logit
+            tuple(self.layers),
+            shapes,
+            image,
+            outputs["heatmaps"],
+            outputs["visibility"],
+            first,
+            early_out_logit,
         )
 
     def _in_order(self, visibility: str) -> int:
@@ -230,7 +236,15 @@ class _Reader:
                 weight = self.arrays[node.input[1]]
                 self.layers.append(
                     Convolution(
-                        label, sources[0], target, weight[:, :, None, None], self.arrays[node.input[2]], 1, 1, 1, 0
+                        label,
+                        sources[0],
+                        target,
+                        weight[:, :, None, None],
+                        self.arrays[node.input[2]],
+                        1,
+                        1,
+                        1,
+                        0,
                     )
                 )
             case "Relu" if self._follows(sources[0]):
@@ -263,7 +277,9 @@ class _Reader:
             for name, default in (("strides", 1), ("dilations", 1), ("pads", 0), ("kernel_shape", 1))
         ]
         if weight.ndim != 4 or any(len(values) > 1 for values in square) or "auto_pad" in attributes:
-            raise HandfastError(f"model {self.name}: layer {label}: expected a square convolution, alike on all sides")
+            raise HandfastError(
+                f"model {self.name}: layer {label}: expected a square convolution, alike on all sides"
+            )
         (stride,), (dilation,), (pad,), _ = square
         return Convolution(
             label,
@@ -290,7 +306,12 @@ class _Reader:
 
     def _is_plain_gemm(self, node: NodeProto, attributes: dict) -> bool:
         plain = attributes.get("alpha", 1.0) == attributes.get("beta", 1.0) == 1.0
-        return plain and attributes.get("transB", 0) == 1 and node.input[1] in self.arrays and len(node.input) == 3
+        return (
+            plain
+            and attributes.get("transB", 0) == 1
+            and node.input[1] in self.arrays
+            and len(node.input) == 3
+        )
 
     def _is_doubling(self, node: NodeProto, attributes: dict) -> bool:
         before, after = self._shape(node.input[0]), self._shape(node.output[0])

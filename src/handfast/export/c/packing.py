@@ -7,7 +7,7 @@ from handfast.export.c.network import Convolution
 
 
 def pack_conv(step: Conv) -> np.ndarray:
-    """[group][block]: biases, weights, and the tail's biases and weights, as convolution.h says; float32 (n,)."""
+    """[group][block]: biases, weights, the tail's biases and weights, as convolution.h says; float32 (n,)."""
     parts = []
     conv, filters = step.convolution, step.filters
     blocks = len(conv.weight) // filters
@@ -44,9 +44,15 @@ def pack_upsampling(conv: Convolution) -> np.ndarray:
 
     A nearest neighbour stands for two pixels of the larger map, so a phase sees their weights' sum.
     """
-    seen = np.array([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]], np.float64)  # [phase][tap][kernel's row]
+    seen = np.array(
+        [[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]], np.float64
+    )  # [phase][tap][kernel's row]
     weight = np.einsum("arh,bsw,chw->cabrs", seen, seen, conv.weight[:, 0].astype(np.float64))
-    return np.concatenate([conv.bias[:, None], weight.reshape(len(weight), -1)], axis=1).astype(np.float32).ravel()
+    return (
+        np.concatenate([conv.bias[:, None], weight.reshape(len(weight), -1)], axis=1)
+        .astype(np.float32)
+        .ravel()
+    )
 
 
 def edge_table(width: int, dilation: int, left: bool) -> np.ndarray:

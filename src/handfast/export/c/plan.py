@@ -16,7 +16,7 @@ BEFORE_LAST = ("scratch", "before the last up-sampling")
 
 @dataclass(frozen=True)
 class Place:
-    """``offset`` floats from the arena's start, channels ``plane`` floats apart, ``jump`` floats between rows."""
+    """``offset`` floats from the arena on; ``plane`` floats to the next channel, ``jump`` between rows."""
 
     offset: int
     plane: int
@@ -84,9 +84,7 @@ def _plan(
         _, height, width = network.shapes[steps[-1].source]
         areas[BEFORE_LAST] = Area(1, height, width, 1, [[end, end]])
     offsets, floats = _packed(areas)
-    return Plan(
-        schedule.operations, schedule.before_early_out, areas, offsets, floats, one_by_one, scheduler
-    )
+    return Plan(schedule.operations, schedule.before_early_out, areas, offsets, floats, one_by_one, scheduler)
 
 
 def _one_by_one(network: Network, steps: Sequence[Step]) -> int:
@@ -94,11 +92,15 @@ def _one_by_one(network: Network, steps: Sequence[Step]) -> int:
     if not isinstance(steps[-1], UpsampleDepthwise) or steps[-1].target != network.heatmaps:
         return 0
     before = steps[-2]
-    return 2 if isinstance(before, UpsampleDepthwise) and before.tail and before.target == steps[-1].source else 1
+    return (
+        2
+        if isinstance(before, UpsampleDepthwise) and before.tail and before.target == steps[-1].source
+        else 1
+    )
 
 
 def _segments(network: Network, steps: Sequence[Step], window_rows: int, chain_rows: int) -> list[Segment]:
-    """Strips from the stem to the first pooling after it, combs and strips for residual pairs of convolutions."""
+    """Strips from the stem to the first pooling after it; combs and strips for residual pairs."""
     segments: list[Segment] = []
     index = 0
     pools = (i for i, step in enumerate(steps) if isinstance(step, Plain) and isinstance(step.layer, MaxPool))
@@ -133,7 +135,7 @@ def _is_pair(steps: Sequence[Step], network: Network) -> bool:
 
 
 def _packed(areas: dict[Key, Area]) -> tuple[dict[Key, int], int]:
-    """-> where each area's first plane begins so that no two overlap while both live, and the arena's floats."""
+    """-> where each area begins, no two of which overlap while both live, and the floats of the arena."""
     parts = {key: _parts(area) for key, area in areas.items()}
     offsets: dict[Key, int] = {}
     for key in sorted(parts, key=lambda key: -parts[key][-1][1]):

@@ -2,8 +2,8 @@
 
 Steps run in segments. Within a segment a strip of rows goes through all of its steps before the next strip
 begins, so maps that only the segment reads exist as windows of some rows. What the next strip needs of a
-window, the rows above it, waits in a map of its own, the carry. A segment of one step and one strip is a layer
-run as a whole.
+window, the rows above it, waits in a map of its own, the carry. A segment of one step and one strip is a
+layer run as a whole.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ Key = tuple[str, str]  # what an area is: "map", "window" or "carry"; and of whi
 
 @dataclass(frozen=True)
 class Rows:
-    """Some rows of an area: ``count`` from ``first`` on, every ``step``-th, of channels from ``channel`` on."""
+    """``count`` rows of an area from ``first`` on, every ``step``-th, of channels from ``channel`` on."""
 
     area: Key
     first: int
@@ -57,8 +57,8 @@ Operation = Run | Copy | Clear
 
 @dataclass(frozen=True)
 class Segment:
-    """Steps ``first``..``last``. strip: rows of the last step's map that are made at a time, 0 for all. comb: the
-    dilation whose every d-th rows are gone through apart, 1 for none."""
+    """Steps ``first``..``last``. strip: rows of the last step's map that are made at a time, 0 for all. comb:
+    the dilation whose every d-th rows are gone through apart, 1 for none."""
 
     first: int
     last: int
@@ -194,7 +194,9 @@ class _SegmentRun:
     def _strips_ahead(self, strip: int) -> int:
         """How many strips begin before the first row of the last map: they fill the windows it needs."""
         rows = strip * self._height(self.steps[0].target) // self._height(self.steps[-1].target)
-        return -(-max(sum(self._reach(step) for step in self.steps) - 1, 0) // rows) if self.segment.strip else 0
+        return (
+            -(-max(sum(self._reach(step) for step in self.steps) - 1, 0) // rows) if self.segment.strip else 0
+        )
 
     def _wanted(self, end: int, height: int) -> dict[str, int]:
         """How many rows of each map there must be for the first ``end`` ones of the last map."""
@@ -253,7 +255,7 @@ class _SegmentRun:
             self._write(Clear(Rows(key, first, guard)))
 
     def _begin_window(self, root: str, wanted: dict[str, int]) -> None:
-        """A window on the rows that are read in this strip: those carried over, zeros, and room for new ones."""
+        """A window on the rows that this strip reads: those carried over, zeros, and room for new ones."""
         channels, _, width = self.parent.network.shapes[root]
         height = self._height(root)
         first = self.window_first[root] = self._first_needed(root)
@@ -281,7 +283,9 @@ class _SegmentRun:
         window_first = self.window_first.pop(root)
         begin = max(self._first_needed(root), 0)
         made = max(self.made[name] for name in self.made if self.parent.root(name) == root)
-        if begin >= made or all(self.made[step.target] == self._height(step.target) for step in self._readers(root)):
+        if begin >= made or all(
+            self.made[step.target] == self._height(step.target) for step in self._readers(root)
+        ):
             return
         channels, _, width = self.parent.network.shapes[root]
         key, carry = ("window", root), ("carry", root)
@@ -357,7 +361,7 @@ def _joined(network: Network, steps: Sequence[Step]) -> dict[str, tuple[str, int
 
 
 def _may_overwrite(step: Conv, channel: int) -> bool:
-    """Whether a 1x1 convolution never writes what it has still to read, if its source begins at ``channel``."""
+    """Whether a 1x1 convolution whose source begins at ``channel`` never writes what it has still to read."""
     conv = step.convolution
     outputs, inputs = len(conv.weight) // conv.groups, conv.weight.shape[1]
     return (

@@ -13,28 +13,46 @@ typedef uint32x4_t mask;
 
 static inline vec v_load(const float *p) { return vld1q_f32(p); }
 static inline void v_store(float *p, vec a) { vst1q_f32(p, a); }
-static inline vec v_splat(float a) { return vdupq_n_f32(a); }
+/* Pixels of rows with gaps of `jump` between them: the first `left` end a row of which `width` is the length. */
+static inline vec v_load_rows(const float *p, int left, int width, int jump)
+{
+    if (left >= LANES || !jump)
+        return v_load(p);
+    float lanes[LANES];
+    for (int i = 0; i < LANES; i++, left--) {
+        if (!left) {
+            p += jump;
+            left = width;
+        }
+        lanes[i] = p[i];
+    }
+    return v_load(lanes);
+}
+static inline void v_store_rows(float *p, vec a, int n, int left, int width, int jump)
+{
+    if (n >= LANES && (left >= LANES || !jump)) {
+        v_store(p, a);
+        return;
+    }
+    float lanes[LANES];
+    v_store(lanes, a);
+    for (int i = 0; i < LANES && i < n; i++, left--) {
+        if (!left) {
+            p += jump;
+            left = width;
+        }
+        p[i] = lanes[i];
+    }
+}
 static inline vec v_load_n(const float *p, int n)
 {
-    vec a = vld1q_lane_f32(p, v_splat(0.0f), 0);
-    if (n > 1)
-        a = vld1q_lane_f32(p + 1, a, 1);
-    if (n > 2)
-        a = vld1q_lane_f32(p + 2, a, 2);
-    if (n > 3)
-        a = vld1q_lane_f32(p + 3, a, 3);
-    return a;
+    float lanes[LANES] = {0};
+    for (int i = 0; i < n; i++)
+        lanes[i] = p[i];
+    return v_load(lanes);
 }
-static inline void v_store_n(float *p, vec a, int n)
-{
-    vst1q_lane_f32(p, a, 0);
-    if (n > 1)
-        vst1q_lane_f32(p + 1, a, 1);
-    if (n > 2)
-        vst1q_lane_f32(p + 2, a, 2);
-    if (n > 3)
-        vst1q_lane_f32(p + 3, a, 3);
-}
+static inline void v_store_n(float *p, vec a, int n) { v_store_rows(p, a, n, n, 0, 0); }
+static inline vec v_splat(float a) { return vdupq_n_f32(a); }
 static inline vec v_add(vec a, vec b) { return vaddq_f32(a, b); }
 static inline vec v_mul(vec a, vec b) { return vmulq_f32(a, b); }
 static inline vec v_max(vec a, vec b) { return vmaxq_f32(a, b); }

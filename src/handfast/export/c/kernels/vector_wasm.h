@@ -13,28 +13,46 @@ typedef v128_t mask;
 
 static inline vec v_load(const float *p) { return wasm_v128_load(p); }
 static inline void v_store(float *p, vec a) { wasm_v128_store(p, a); }
-static inline vec v_splat(float a) { return wasm_f32x4_splat(a); }
+/* Pixels of rows with gaps of `jump` between them: the first `left` end a row of which `width` is the length. */
+static inline vec v_load_rows(const float *p, int left, int width, int jump)
+{
+    if (left >= LANES || !jump)
+        return v_load(p);
+    float lanes[LANES];
+    for (int i = 0; i < LANES; i++, left--) {
+        if (!left) {
+            p += jump;
+            left = width;
+        }
+        lanes[i] = p[i];
+    }
+    return v_load(lanes);
+}
+static inline void v_store_rows(float *p, vec a, int n, int left, int width, int jump)
+{
+    if (n >= LANES && (left >= LANES || !jump)) {
+        v_store(p, a);
+        return;
+    }
+    float lanes[LANES];
+    v_store(lanes, a);
+    for (int i = 0; i < LANES && i < n; i++, left--) {
+        if (!left) {
+            p += jump;
+            left = width;
+        }
+        p[i] = lanes[i];
+    }
+}
 static inline vec v_load_n(const float *p, int n)
 {
-    vec a = wasm_v128_load32_zero(p);
-    if (n > 1)
-        a = wasm_v128_load32_lane(p + 1, a, 1);
-    if (n > 2)
-        a = wasm_v128_load32_lane(p + 2, a, 2);
-    if (n > 3)
-        a = wasm_v128_load32_lane(p + 3, a, 3);
-    return a;
+    float lanes[LANES] = {0};
+    for (int i = 0; i < n; i++)
+        lanes[i] = p[i];
+    return v_load(lanes);
 }
-static inline void v_store_n(float *p, vec a, int n)
-{
-    wasm_v128_store32_lane(p, a, 0);
-    if (n > 1)
-        wasm_v128_store32_lane(p + 1, a, 1);
-    if (n > 2)
-        wasm_v128_store32_lane(p + 2, a, 2);
-    if (n > 3)
-        wasm_v128_store32_lane(p + 3, a, 3);
-}
+static inline void v_store_n(float *p, vec a, int n) { v_store_rows(p, a, n, n, 0, 0); }
+static inline vec v_splat(float a) { return wasm_f32x4_splat(a); }
 static inline vec v_add(vec a, vec b) { return wasm_f32x4_add(a, b); }
 static inline vec v_mul(vec a, vec b) { return wasm_f32x4_mul(a, b); }
 static inline vec v_max(vec a, vec b) { return wasm_f32x4_pmax(b, a); } /* b < a ? a : b, one instruction */

@@ -1,0 +1,114 @@
+"""Networks as machine code: compiled once, the same as ONNX Runtime, and without a compiler not there."""
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+from handfast.codecs import decode_heatmaps, map_to_input
+from handfast.errors import HandfastError
+from handfast.runtime import native
+from handfast.runtime.model import load_model, read_model
+
+NAME = "tofnet-tof8"
+needs_compiler = pytest.mark.skipif(
+    not any(map(shutil.which, native.COMPILERS)), reason="no C compiler on this machine"
+)
+
+
+@pytest.fixture(scope="module")
+def network():
+    return native.load_native(read_model(NAME), NAME)
+
+
+def images(n, seed=0):
+    """Smooth pictures: of plain noise no network makes anything."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.uniform(0, 255, (n, 12, 16))
+    return np.kron(coarse, np.ones((10, 10))).astype(np.uint8)
+
+
+@needs_compiler
+def test_maps_are_those_of_onnx_runtime(network):
+    model = load_model(NAME)
+    for image in images(4):
+        heatmaps, visibility = network.maps(image)
+        expected_heatmaps, expected_visibility = model.run(image[None])
+        assert np.abs(visibility - expected_visibility[0]).max() < 1e-4
+        assert np.abs(heatmaps - expected_heatmaps[0]).max() < 1e-4
+
+
+@needs_compiler
+def test_keypoints_are_those_of_the_codec(network):
+    for image in images(6, seed=1):
+        found, points = network.keypoints(image)
+        heatmaps, visibility = network.maps(image)
+        at_map, sharpness = decode_heatmaps(heatmaps)
+        for hand in range(2):
+            if not found >> hand & 1:
+                assert visibility[hand, 0] <= 0 and not points[hand].any()
+                continue
+            assert np.abs(points[hand, :, :2] - map_to_input(at_map[hand], 2)).max() < 1e-4
+            assert np.abs(points[hand, :, 2] - 1 / (1 + np.exp(-visibility[hand, 1:]))).max() < 1e-6
+            assert np.abs(points[hand, :, 3] - sharpness[hand]).max() < 1e-5
+
+
+@needs_compiler
+def test_the_model_runs_it_and_says_so():
+    model = load_model(NAME, backend="c")
+    batch = images(3, seed=2)
+    heatmaps, visibility = model.run(batch)
+    expected_heatmaps, expected_visibility = load_model(NAME).run(batch)
+    assert model.backend == "c"
+    assert np.abs(visibility - expected_visibility).max() < 1e-4
+    shown = heatmaps.any(axis=(1, 2, 3, 4))  # the early-out is of an image here, there of a batch
+    assert np.abs(heatmaps - expected_heatmaps)[shown].max(initial=0) < 1e-4
+
+
+@needs_compiler
+def test_what_is_compiled_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    native.load_native(read_model(NAME), NAME)
+    (library,) = (tmp_path / "handfast").iterdir()
+    before = library.stat().st_mtime_ns
+    native.load_native(read_model(NAME), NAME)
+    assert library.stat().st_mtime_ns == before
+
+
+@needs_compiler
+def test_a_compiler_that_fails_leaves_nothing_behind(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(HandfastError, match="error"):
+        native.build_library("cc", {"wrong.c": "int main( {"}, "wrong.c", native.FLAGS)
+    assert not list((tmp_path / "handfast").iterdir())
+
+
+@needs_compiler
+@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write everywhere")
+def test_a_cache_that_cannot_be_written_says_what_to_set(tmp_path, monkeypatch):
+    tmp_path.chmod(0o500)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(HandfastError, match="XDG_CACHE_HOME"):
+        native.load_native(read_model(NAME), NAME)
+
+
+@needs_compiler
+@pytest.mark.parametrize("wrong", [np.zeros((60, 80), np.uint8), np.zeros((120, 160), np.float32)])
+def test_an_image_of_another_size_or_type_is_refused(network, wrong):
+    with pytest.raises(HandfastError, match="expected an image of 120 x 160 uint8"):
+        network.maps(wrong)
+
+
+def test_without_a_compiler_onnx_runtime_stands_in(monkeypatch, caplog):
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CC", raising=False)
+    model = load_model(NAME, backend="c")
+    assert model.backend == "onnxruntime"
+    assert "no C compiler found" in caplog.text
+    assert model.run(images(1))[0].shape == (1, 2, 8, 60, 80)
+
+
+def test_an_unknown_backend_is_refused_by_name():
+    with pytest.raises(HandfastError, match="'cuda'"):
+        load_model(NAME, backend="cuda")
