@@ -8,13 +8,15 @@ from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import save_file
+from scipy.cluster.vq import kmeans2
 
 from handfast.geometry import random_rotation
 from handfast.hand_model.model import joint_rotations, load_hand_asset, pose_hand
-from handfast.hand_model.outline import normalised
+from handfast.hand_model.outline import as_numbers, normalised
 from handfast.hand_model.pose_prior import load_pose_prior, sample_pose
 
-HANDS, DIRECTIONS = 20_000, 20
+HANDS, COMPONENTS, ROUNDS = 40_000, 64, 10
+LEAST_VARIANCE = 1e-3
 
 
 def outlines(rng: np.random.Generator, count: int) -> np.ndarray:
@@ -29,19 +31,39 @@ def outlines(rng: np.random.Generator, count: int) -> np.ndarray:
     return normalised(points)
 
 
+def fit_mixture(points: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Points (N, D) -> weights, means and covariances of a mixture of Gaussians, by expectation maximisation
+    from a clustering."""
+    count, size = points.shape
+    _, nearest = kmeans2(points, COMPONENTS, minit="points", rng=rng)
+    shares = np.eye(COMPONENTS)[nearest]
+    for _ in range(ROUNDS):
+        mass = shares.sum(axis=0)
+        means = (shares.T @ points) / mass[:, None]
+        covariances = np.empty((COMPONENTS, size, size))
+        log_density = np.empty((count, COMPONENTS))
+        for m in range(COMPONENTS):
+            off = points - means[m]
+            covariances[m] = (off * shares[:, m : m + 1]).T @ off / mass[m] + LEAST_VARIANCE * np.eye(size)
+            root = np.linalg.cholesky(covariances[m])
+            distance = np.linalg.solve(root, off.T)
+            log_density[:, m] = (
+                np.log(mass[m]) - np.log(np.diag(root)).sum() - 0.5 * (distance**2).sum(axis=0)
+            )
+        shares = np.exp(log_density - log_density.max(axis=1, keepdims=True))
+        shares /= shares.sum(axis=1, keepdims=True)
+    return {"weights": mass / count, "means": means, "covariances": covariances}
+
+
 def main() -> None:
     default = Path(__file__).parents[1] / "src/handfast/assets/outline_prior.safetensors"
     out = Path(sys.argv[1]) if len(sys.argv) > 1 else default
-    drawn = outlines(np.random.default_rng(0), HANDS)
-    flat = np.stack([drawn.real, drawn.imag], axis=2).reshape(HANDS, 42)
-    mean = flat.mean(axis=0)
-    _, spread, directions = np.linalg.svd(flat - mean, full_matrices=False)
-    variances = spread**2 / HANDS
-    print(
-        f"{DIRECTIONS} directions hold {variances[:DIRECTIONS].sum() / variances.sum():.4f} of the variance"
-    )
-    tensors = {"mean": mean, "directions": directions[:DIRECTIONS], "variances": variances[:DIRECTIONS]}
-    save_file({name: tensor.astype(np.float32) for name, tensor in tensors.items()}, out)
+    rng = np.random.default_rng(0)
+    flat = as_numbers(outlines(rng, HANDS))
+    mixture = fit_mixture(flat, rng)
+    within = np.einsum("m,mii->", mixture["weights"], mixture["covariances"])
+    print(f"{within / flat.var(axis=0).sum():.2f} of the variance is within {COMPONENTS} components")
+    save_file({name: tensor.astype(np.float16) for name, tensor in mixture.items()}, out)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handfast.codecs import decode_heatmaps, gaussian_targets, input_to_map, map_to_input
+from handfast.codecs import (
+    decode_expected,
+    decode_heatmaps,
+    gaussian_targets,
+    input_to_map,
+    map_to_input,
+    probabilities,
+)
 
 HEIGHT, WIDTH = 60, 80
 FAR_IN = st.tuples(st.floats(4, WIDTH - 5), st.floats(4, HEIGHT - 5))
@@ -53,6 +60,32 @@ def test_a_second_peak_further_off_does_not_pull():
     point_px, score = decode_heatmaps(two)
     np.testing.assert_allclose(point_px, (20.3, 30.6), atol=0.05)
     assert score == pytest.approx(1 / (1 + np.exp(-0.5)), abs=0.01)
+
+
+def test_of_two_peaks_the_expected_one_wins_and_stays_where_it_is():
+    near, far = np.array([20.3, 30.6]), np.array([60.0, 31.0])
+    two = np.logaddexp(logits_of(near), logits_of(far) + 1.0)[None]
+    maps = probabilities(two)
+    np.testing.assert_allclose(decode_heatmaps(two)[0][0], far, atol=0.05)
+    slanted = np.array([[[40.0, 12.0], [12.0, 10.0]]])
+    np.testing.assert_allclose(decode_expected(maps, near[None] + 3, slanted)[0], near, atol=0.3)
+    anywhere = np.array([[[1e6, 0.0], [0.0, 1e6]]])
+    np.testing.assert_allclose(decode_expected(maps, near[None], anywhere)[0], far, atol=0.05)
+
+
+def test_what_is_expected_cannot_outweigh_a_peak_that_is_sure():
+    far = np.array([60.0, 31.0])
+    maps = probabilities(logits_of(far)[None])
+    expected = np.array([[20.0, 30.0]]), 9 * np.eye(2)[None]
+    np.testing.assert_allclose(decode_expected(maps, *expected)[0], far, atol=0.05)
+
+
+def test_a_flat_map_is_decoded_along_the_axes_of_what_is_expected():
+    """The window's middle is the cell nearest to the mean, whichever way the Gaussian leans."""
+    maps = np.full((2, HEIGHT, WIDTH), 1 / (HEIGHT * WIDTH), np.float32)
+    mean = np.array([[30.0, 20.0], [41.0, 33.0]])
+    lean = np.array([[[9.0, 4.0], [4.0, 5.0]], [[5.0, -4.0], [-4.0, 9.0]]])
+    np.testing.assert_allclose(decode_expected(maps, mean, lean), mean, atol=0.05)
 
 
 @given(ANYWHERE, st.floats(0.5, 3))

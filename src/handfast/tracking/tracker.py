@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 
-from handfast.codecs import decode_heatmaps, map_to_input
+from handfast.codecs import decode_expected, decode_probabilities, input_to_map, map_to_input, probabilities
 from handfast.geometry import Camera, apply_affine, crop_affine, fit_affine, invert_affine
-from handfast.hand_model.outline import load_outline_prior, plausible
+from handfast.hand_model.outline import expected_from_others, load_outline_prior
 from handfast.runtime.lifting import lift
 from handfast.runtime.model import Model, load_model
 from handfast.sensors.images import normalise_exposure, proximity_image
@@ -48,15 +49,25 @@ SIDE_MEMORY = 0.8  # how much of the evidence for a side lasts to the next frame
 
 
 @dataclass(frozen=True, eq=False)
+class _Look:
+    """What one look at a hand showed: the affine (2, 3) from the frame to the cells of its heat-maps, and the
+    probabilities of these (K, h, w)."""
+
+    affine: np.ndarray
+    maps: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
 class _Find:
     """A hand in the frame's pixels. side_logit > 0 speaks for a right hand; sharpness (K,) is the share of
-    each heat-map around its peak."""
+    each heat-map around its peak; looks are those that it was found in."""
 
     probability: float
     sharpness: np.ndarray
     side_logit: float
     keypoints_px: np.ndarray
     visible: np.ndarray
+    looks: tuple[_Look, ...] = ()
     track: int = 0
 
     @property
@@ -106,7 +117,7 @@ class Tracker:
         self._frames += 1
         hands = [self._numbered(find, followed) for find in _hands(finds)]
         sides = _sides(hands)
-        self._previous = [self._plausible(find, side) for find, side in zip(hands, sides, strict=True)]
+        self._previous = [self._consistent(find, side) for find, side in zip(hands, sides, strict=True)]
         return [
             _as_pose(find, side, depth_m, frame.camera)
             for find, side in zip(self._previous, sides, strict=True)
@@ -162,13 +173,16 @@ class Tracker:
         """Run the network on the picture seen through each affine: what it finds, per affine."""
         width, height = self.model.input_size
         views = [normalise_exposure(take_view(levels, A, width, height)) for A in affines]
-        heatmaps, visibility = run(np.stack(views))
-        keypoints, sharpness = decode_heatmaps(heatmaps)
-        keypoints = map_to_input(keypoints, stride=width // heatmaps.shape[-1])
+        logits, visibility = run(np.stack(views))
+        maps = probabilities(logits)
+        keypoints, sharpness = decode_probabilities(maps)
+        stride = width // maps.shape[-1]
+        keypoints = map_to_input(keypoints, stride)
         probability = 1 / (1 + np.exp(-visibility))
         finds = []
         for view, A in enumerate(affines):
             back = invert_affine(A)
+            to_cells = np.column_stack([A[:, :2] / stride, input_to_map(A[:, 2], stride)])
             logits = visibility[view, :, 0].astype(float)
             # That the other hand is not there speaks for this one; that it is there says nothing.
             side_logits = min(logits[1], 0) - logits[0], logits[1] - min(logits[0], 0)
@@ -179,6 +193,7 @@ class Tracker:
                     side_logit=side_logits[slot],
                     keypoints_px=apply_affine(back, keypoints[view, slot]).astype(np.float32),
                     visible=probability[view, slot, 1:] > VISIBLE,
+                    looks=(_Look(to_cells, maps[view, slot]),),
                 )
                 for slot in range(len(SIDES))
             ]
@@ -218,12 +233,21 @@ class Tracker:
             closer.append(best and replace(best, track=before.track))
         return closer
 
-    def _plausible(self, find: _Find, side: str) -> _Find:
-        """The find without key-points that jumped to another hand, if its skeleton is the one of outlines."""
+    def _consistent(self, find: _Find, side: str) -> _Find:
+        """The find with each key-point where its heat-maps agree with the other key-points, if its skeleton
+        is the one of outlines."""
         if self.model.skeleton is not HAND21:
             return find
-        points_px = plausible(load_outline_prior(), find.keypoints_px, find.sharpness, side)
-        return replace(find, keypoints_px=points_px)
+        means_px, covariances_px2 = expected_from_others(
+            load_outline_prior(), find.keypoints_px, find.sharpness, side
+        )
+        look = _fused(find.looks)
+        to_cells = look.affine[:, :2]
+        cells = decode_expected(
+            look.maps, apply_affine(look.affine, means_px), to_cells @ covariances_px2 @ to_cells.T
+        )
+        keypoints_px = apply_affine(invert_affine(look.affine), cells).astype(np.float32)
+        return replace(find, keypoints_px=keypoints_px, looks=())
 
     def _remembering(self, find: _Find) -> _Find:
         """The find with the evidence for its side of the frames before."""
@@ -244,14 +268,16 @@ class Tracker:
 def _one_of_two(left: _Find, right: _Find, side_logit: float) -> _Find:
     """Both slots mean the same hand: each key-point is where the slot says that is surer of it."""
     likelier = max(left, right, key=lambda find: find.probability)
+    left_surer = left.sharpness > right.sharpness
+    (left_look,), (right_look,) = left.looks, right.looks
+    maps = np.where(left_surer[:, None, None], left_look.maps, right_look.maps)
     return replace(
         likelier,
         probability=1 - (1 - left.probability) * (1 - right.probability),
         sharpness=np.maximum(left.sharpness, right.sharpness),
         side_logit=side_logit,
-        keypoints_px=np.where(
-            (left.sharpness > right.sharpness)[:, None], left.keypoints_px, right.keypoints_px
-        ),
+        keypoints_px=np.where(left_surer[:, None], left.keypoints_px, right.keypoints_px),
+        looks=(_Look(left_look.affine, maps),),
     )
 
 
@@ -266,7 +292,23 @@ def _merged(looks: tuple[_Find | None, ...]) -> _Find:
         sharpness=sharpness.sum(axis=0) / len(looks),
         side_logit=float(weights @ [find.side_logit for find in seen]),
         keypoints_px=np.median([find.keypoints_px for find in seen], axis=0).astype(np.float32),
+        looks=tuple(look for find in seen for look in find.looks),
     )
+
+
+def _fused(looks: tuple[_Look, ...]) -> _Look:
+    """What several looks showed, as one: the mean of their probabilities, in the cells of the middle one."""
+    middle = looks[len(looks) // 2]
+    _, height, width = middle.maps.shape
+    fused = middle.maps.copy()
+    for look in looks:
+        if look is middle:
+            continue
+        back = invert_affine(look.affine)
+        A = np.column_stack([middle.affine[:, :2] @ back[:, :2], apply_affine(middle.affine, back[:, 2])])
+        moved = cv2.warpAffine(look.maps.transpose(1, 2, 0), A, (width, height), flags=cv2.INTER_LINEAR)
+        fused += moved.transpose(2, 0, 1) / np.float32(np.linalg.det(A[:, :2]))
+    return _Look(middle.affine, fused / np.float32(len(looks)))
 
 
 def _apart(a: _Find, b: _Find) -> float:
