@@ -158,6 +158,7 @@ def _code(stem: str, network: Network, steps: Sequence[Step], plan: Plan, target
     upper, k = stem.upper(), network.keypoints_per_hand
     maps, map_height, map_width = network.shapes[network.heatmaps]
     visibility = plan.place_of(network.visibility).offset
+    stride = network.shapes[network.image][2] // map_width
     threshold = "-INFINITY" if network.early_out_logit is None else _literal(network.early_out_logit)
     encoder, decoder = (
         as_lines([call_of(operation, network, steps, plan) for operation in part])
@@ -235,8 +236,8 @@ int {stem}_run(const uint8_t *image, float *keypoints, void *arena)
             continue;
         heatmap(arena, map, map_at);
         decode_heatmap(map_at, {map_width}, {map_height}, point, point + 1, point + 3);
-        point[0] = {_scale(network)} * point[0] + {_shift(network)};
-        point[1] = {_scale(network)} * point[1] + {_shift(network)};
+        point[0] = {_literal(stride)} * point[0] + {_literal((stride - 1) / 2)};
+        point[1] = {_literal(stride)} * point[1] + {_literal((stride - 1) / 2)};
         point[2] = logistic(visibility[map + hand + 1]);
     }}
     return found;
@@ -274,6 +275,8 @@ def _layer(index: int, network: Network, step: Step, plan: Plan) -> str:
         "width": width,
         "in_jump": source.jump,
     }
+    if run.residual:
+        values["residual_plane"] = plan.place(run.residual).plane
     if conv.kernel == 3:
         # In a comb the rows of a dilated convolution's taps are neighbours.
         row = width if target.jump else width * conv.dilation
@@ -314,15 +317,6 @@ def _heatmap(network: Network, steps: Sequence[Step], plan: Plan) -> str:
 def _last_upsampling(network: Network, steps: Sequence[Step], source: str) -> str:
     last = len(steps) - 1
     return upsampling(steps[last], network, f"weights_{last} + map * 17", source, "0", "1", "out, 0") + "\n"
-
-
-def _scale(network: Network) -> str:
-    return _literal(network.shapes[network.image][2] / network.shapes[network.heatmaps][2])
-
-
-def _shift(network: Network) -> str:
-    """As codecs.map_to_input."""
-    return _literal((network.shapes[network.image][2] / network.shapes[network.heatmaps][2] - 1) / 2)
 
 
 def _literal(value: float) -> str:

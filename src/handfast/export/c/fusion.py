@@ -124,6 +124,8 @@ class _Fusion:
                 step = self._convolution(layer)
             case Upsample():
                 step = self._upsampling(layer)
+            case Concat():
+                step = Plain(layer) if self._may_be_joined(layer) else None
             case Shuffle():
                 step = None
             case _:
@@ -134,6 +136,13 @@ class _Fusion:
                 "run the model with onnxruntime"
             )
         return step
+
+    def _may_be_joined(self, layer: Concat) -> bool:
+        """Whether each of the maps can be written in its place: it has no place in another one."""
+        joins = [other for other in self.network.layers if isinstance(other, Concat)]
+        return self.network.image not in layer.sources and all(
+            [source for join in joins for source in join.sources].count(source) == 1 for source in layer.sources
+        )
 
     def _convolution(self, layer: Convolution) -> Step | None:
         if layer.stride == 2:

@@ -3,6 +3,7 @@
 Branches are gone: ``Network.decoder_start`` says where the layers begin that the early-out leaves out.
 """
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -183,12 +184,17 @@ class _Reader:
             for attribute in node.attribute
             if attribute.name == "value"
         }
+        for node in graph.node:
+            if node.op_type == "Identity" and node.input[0] in self.arrays:  # arrays that are equal
+                self.arrays[node.output[0]] = self.arrays[node.input[0]]
         self.sizes = tensor_shapes(graph)
+        self.readers = Counter(name for node in graph.node for name in node.input)
+        self.readers.update(output.name for output in graph.output)
         self.same: dict[str, str] = {}  # names of one and the same map
         self.layers: list[Layer] = []
 
     def network(self, early_out_logit: float | None) -> Network:
-        nodes = [node for node in self.graph.node if node.op_type != "Constant"]
+        nodes = [node for node in self.graph.node if node.output[0] not in self.arrays]
         while nodes:
             shuffle = self._shuffle(nodes[:3])
             if shuffle:
@@ -247,9 +253,9 @@ class _Reader:
                         0,
                     )
                 )
-            case "Relu" if self._follows(sources[0]):
-                # In place of the layer before it: no one else reads what a ReLU is about to change.
-                self.layers[-1] = replace(self.layers[-1], relu=True)
+            case "Relu" if self.readers[node.input[0]] == 1 and (maker := self._maker(sources[0])) is not None:
+                # In place of the layer whose map no one else reads as it was.
+                self.layers[maker] = replace(self.layers[maker], relu=True)
                 self.same[target] = sources[0]
             case "Add" if self._shape(node.input[0]) == self._shape(node.input[1]):
                 self.layers.append(Add(label, (sources[0], sources[1]), target))
@@ -328,9 +334,14 @@ class _Reader:
         is_split = before[2:] == after[3:] and len(after) == len(before) + 1
         return is_split or np.prod(before[2:]) == 1
 
-    def _follows(self, source: str) -> bool:
-        last = self.layers[-1] if self.layers else None
-        return isinstance(last, Convolution | Add) and last.target == source
+    def _maker(self, target: str) -> int | None:
+        """Which of the layers makes a map, if it is one that a ReLU can be part of."""
+        makers = (
+            index
+            for index, layer in enumerate(self.layers)
+            if layer.target == target and isinstance(layer, Convolution | Add)
+        )
+        return next(makers, None)
 
     def _map(self, name: str) -> str:
         return self.same.get(name, name)

@@ -153,7 +153,7 @@ def _packed(areas: dict[Key, Area]) -> tuple[dict[Key, int], int]:
             for offset in candidates
             if all(offset + mine[1] <= start or end <= offset + mine[0] for start, end, _, mine in rivals)
         )
-    floats = max(offsets[key] + parts[key][-1][1] for key in parts)
+    floats = max(offsets[key] + parts[key][-1][1] + _aligned(areas[key].behind) for key in parts)
     return {key: offset + _margin(areas[key]) for key, offset in offsets.items()}, floats
 
 

@@ -70,7 +70,8 @@ class Segment:
 class Area:
     """What an area of the arena holds, and while which operations it does: [first, last] each.
 
-    margin: floats that taps reach before the first and behind the last row. ahead: the first channel of those
+    margin: floats that taps reach before the first and behind the last row. behind: floats that vectors reach
+    behind the last row, where the next one of a comb would be; they are not used. ahead: the first channel of those
     that are there before the others, which begin to live with operation ``others_from``.
     """
 
@@ -79,6 +80,7 @@ class Area:
     width: int
     margin: int
     lives: list[list[int]]
+    behind: int = 0
     ahead: int = 0
     others_from: int = 0
 
@@ -109,7 +111,8 @@ class Scheduler:
         for segment in self.segments:
             if segment.first == early_out_step:
                 before_early_out = len(self.operations)
-            for residue in range(segment.comb):
+            rows = self.network.shapes[self.steps[segment.last].target][1]
+            for residue in range(min(segment.comb, rows)):
                 _SegmentRun(self, segment, residue).run()
         for name in self.kept:
             self.areas["map", self.root(name)].lives[-1][1] = len(self.operations)
@@ -244,6 +247,8 @@ class _SegmentRun:
         guard = self.parent.guard(root)
         if ("map", root) not in self.parent.areas:
             self._begin_map(root, guard, channel)
+        area = self.parent.areas["map", root]
+        area.behind = max(area.behind, (self.comb - 1) * area.width)
         return Rows(("map", root), guard + self.residue + first * self.comb, count, self.comb, channel)
 
     def _begin_map(self, root: str, guard: int, channel: int) -> None:

@@ -40,7 +40,7 @@ static inline const float *JOIN(JOIN(conv1_block_, FILTERS), JOIN(x, VECTORS))(
 #define ADD_RESIDUAL(f, v) sum_##f##_##v = v_add(sum_##f##_##v, v_load(from + (v) * LANES));
 #define ADD_RESIDUALS(f)                                                                                       \
     {                                                                                                          \
-        const float *const from = residual + (ptrdiff_t)(f) * layer->filter_step * layer->out_plane;           \
+        const float *const from = residual + (ptrdiff_t)(f) * layer->filter_step * layer->residual_plane;      \
         EACH_SUM_OF(ADD_RESIDUAL, f)                                                                           \
     }
     if (residual) {

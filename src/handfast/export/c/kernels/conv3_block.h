@@ -97,7 +97,7 @@ static inline const float *JOIN(JOIN(conv3_block_, FILTERS), JOIN(x, VECTORS))(
         EACH_FILTER(ADD_TAILS)
         w += 1 + FILTERS;
         if (residual) {
-            const float *const from = residual + (ptrdiff_t)o * layer->out_plane;
+            const float *const from = residual + (ptrdiff_t)o * layer->residual_plane;
 #define ADD_RESIDUAL(v) y_##v = v_add(y_##v, v_load_rows(from + at_##v, layer->width - column_##v, layer->width, layer->jump));
             EACH_VECTOR(ADD_RESIDUAL)
         }

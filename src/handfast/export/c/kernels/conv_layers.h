@@ -49,6 +49,7 @@
         for (int b = 0; b < layer->blocks; b++) {                                                              \
             const int first = g * layer->group_step + b * FILTERS * layer->filter_step;                        \
             const ptrdiff_t offset = (ptrdiff_t)first * layer->out_plane;                                      \
+            const float *const added = residual ? residual + (ptrdiff_t)first * layer->residual_plane : 0;     \
             const float *end = w;                                                                              \
             RUN_BLOCKS(kind, __VA_ARGS__)                                                                      \
             w = end;                                                                                           \
@@ -57,14 +58,13 @@
 static inline void JOIN(conv1_, FILTERS)(
     const convolution *layer, const float *in, float *out, const float *residual, int pixels)
 {
-    RUN_LAYER(conv1, layer, in, out + offset + i, residual ? residual + offset + i : 0, w, i, count)
+    RUN_LAYER(conv1, layer, in, out + offset + i, added ? added + i : 0, w, i, count)
 }
 
 static inline void JOIN(conv3_, FILTERS)(
     const convolution *layer, const float *in, float *out, const float *residual, int pixels)
 {
-    RUN_LAYER(
-        conv3, layer, in + i, out + offset, residual ? residual + offset : 0, w, i, count)
+    RUN_LAYER(conv3, layer, in + i, out + offset, added, w, i, count)
 }
 
 #undef BLOCK

@@ -17,6 +17,7 @@ typedef struct {
     int channels;   /* that a filter reads */
     int in_plane;   /* floats from a channel to the next */
     int out_plane;
+    int residual_plane;
     int group_step; /* planes from a group's first output to the next group's */
     int filter_step; /* planes from an output to the next of its group; 1, or the groups of a shuffle */
     int relu;

@@ -37,23 +37,32 @@ static inline float logistic(float x)
 static inline void decode_heatmap(const float *map, int width, int height, float *x, float *y, float *sharpness)
 {
     const int pixels = width * height;
-    int peak = 0, i = 0;
-    float total = 0.0f, mass = 0.0f, of_x = 0.0f, of_y = 0.0f, greatest = map[0], parts[16] = {0};
-    vec most = v_splat(map[0]);
-    for (; i + LANES <= pixels; i += LANES)
-        most = v_max(most, v_load(map + i));
-    greatest = v_greatest(most);
-    for (; i < pixels; i++)
-        greatest = map[i] > greatest ? map[i] : greatest;
+    int peak = 0;
+    float total = 0.0f, mass = 0.0f, of_x = 0.0f, of_y = 0.0f, greatest = map[0], parts[16];
+    for (int first = 0, i; first < pixels; first += width) {
+        const float *const row = map + first;
+        float of_row = row[0];
+        vec most = v_splat(of_row);
+        for (i = 0; i + LANES <= width; i += LANES)
+            most = v_max(most, v_load(row + i));
+        of_row = v_greatest(most);
+        for (; i < width; i++)
+            of_row = row[i] > of_row ? row[i] : of_row;
+        if (of_row > greatest) {
+            greatest = of_row;
+            peak = first;
+        }
+    }
     while (map[peak] != greatest && peak < pixels - 1)
         peak++;
     /* Sixteen sums, whatever the vectors: the same bits on every target. */
-    for (i = 0; i + 16 <= pixels; i += 16)
-        for (int lane = 0; lane < 16; lane += LANES) {
-            const vec p = v_exp(v_add(v_load(map + i + lane), v_splat(-greatest)));
-            v_store(parts + lane, v_add(v_load(parts + lane), p));
-        }
-    for (; i < pixels; i++)
+    for (int lane = 0; lane < 16; lane += LANES) {
+        vec sum = v_splat(0.0f);
+        for (int i = lane; i - lane + 16 <= pixels; i += 16)
+            sum = v_add(sum, v_exp(v_add(v_load(map + i), v_splat(-greatest))));
+        v_store(parts + lane, sum);
+    }
+    for (int i = pixels / 16 * 16; i < pixels; i++)
         total += exp_below_zero(map[i] - greatest);
     for (int lane = 0; lane < 16; lane++)
         total += parts[lane];

@@ -13,36 +13,29 @@ typedef uint32x4_t mask;
 
 static inline vec v_load(const float *p) { return vld1q_f32(p); }
 static inline void v_store(float *p, vec a) { vst1q_f32(p, a); }
-/* Pixels of rows with gaps of `jump` between them: the first `left` end a row of which `width` is the length. */
+/* Pixels of rows of `width`, at least LANES, with gaps of `jump` between them; the first `left` end a row. */
 static inline vec v_load_rows(const float *p, int left, int width, int jump)
 {
+    float lanes[LANES];
+    (void)width;
     if (left >= LANES || !jump)
         return v_load(p);
-    float lanes[LANES];
-    for (int i = 0; i < LANES; i++, left--) {
-        if (!left) {
-            p += jump;
-            left = width;
-        }
-        lanes[i] = p[i];
-    }
+    for (int i = 0; i < LANES; i++)
+        lanes[i] = p[i < left ? i : i + jump];
     return v_load(lanes);
 }
+/* The first n of them. */
 static inline void v_store_rows(float *p, vec a, int n, int left, int width, int jump)
 {
+    float lanes[LANES];
+    (void)width;
     if (n >= LANES && (left >= LANES || !jump)) {
         v_store(p, a);
         return;
     }
-    float lanes[LANES];
     v_store(lanes, a);
-    for (int i = 0; i < LANES && i < n; i++, left--) {
-        if (!left) {
-            p += jump;
-            left = width;
-        }
-        p[i] = lanes[i];
-    }
+    for (int i = 0; i < LANES && i < n; i++)
+        p[i < left ? i : i + jump] = lanes[i];
 }
 static inline vec v_load_n(const float *p, int n)
 {
@@ -51,7 +44,7 @@ static inline vec v_load_n(const float *p, int n)
         lanes[i] = p[i];
     return v_load(lanes);
 }
-static inline void v_store_n(float *p, vec a, int n) { v_store_rows(p, a, n, n, 0, 0); }
+static inline void v_store_n(float *p, vec a, int n) { v_store_rows(p, a, n, LANES, 0, 0); }
 static inline vec v_splat(float a) { return vdupq_n_f32(a); }
 static inline vec v_add(vec a, vec b) { return vaddq_f32(a, b); }
 static inline vec v_mul(vec a, vec b) { return vmulq_f32(a, b); }
