@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import onnxruntime
 import pytest
-from onnx import ModelProto, TensorProto, checker, helper, numpy_helper
+from onnx import TensorProto, checker, helper, numpy_helper
 
 from handfast.export.c.emit import emit
 from handfast.export.early_out import add_early_out
@@ -124,7 +124,10 @@ class NetBuilder:
         bias = self.rng.normal(0, 0.5, len(weight)).astype(np.float32)
         bias[[0, 1 + keypoints]] += np.float32(presence)
         told = self.node("Gemm", [flat, self.constant(weight), self.constant(bias)], None, transB=1)
-        outputs = {"heatmaps": (heatmaps, (2, keypoints, height, width)), "visibility": (told, (2, 1 + keypoints))}
+        outputs = {
+            "heatmaps": (heatmaps, (2, keypoints, height, width)),
+            "visibility": (told, (2, 1 + keypoints)),
+        }
         for output, (name, sizes) in outputs.items():
             shape = self.constant(np.int64([-1, *sizes]))
             self.nodes.append(helper.make_node("Reshape", [name, shape], [output], name=output))
@@ -159,7 +162,11 @@ class Answers:
 @cache
 def native_macros(compiler):
     done = subprocess.run(
-        [compiler, "-march=native", "-dM", "-E", "-x", "c", "-"], input="", capture_output=True, text=True, check=True
+        [compiler, "-march=native", "-dM", "-E", "-x", "c", "-"],
+        input="",
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return {line.split()[1] for line in done.stdout.splitlines()}
 
@@ -243,9 +250,7 @@ def random_images(height, width, n=3, seed=0):
 @pytest.fixture(scope="session")
 def nets():
     """What the tests share: NetBuilder, and functions of a network's content or of sizes."""
-    return SimpleNamespace(
-        Builder=NetBuilder, answers=answers_of_onnx_runtime, random_images=random_images
-    )
+    return SimpleNamespace(Builder=NetBuilder, answers=answers_of_onnx_runtime, random_images=random_images)
 
 
 @pytest.fixture(scope="session")

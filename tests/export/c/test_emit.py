@@ -153,8 +153,8 @@ LAYERS = (
     filters_1_to_4, filters_5_to_8, more_filters_than_a_block, groups_of_one_channel, groups_of_seven,
     groups_that_shrink, dilations, residual_units, residual_units_that_leave_what_they_read,
     residual_of_a_1x1, residual_that_is_also_the_source,
-    residual_that_is_read_again, sum_of_a_map_with_itself, sums_that_no_convolution_takes, shuffled, tails, joined,
-    join_of_the_stem, pooled, pooled_join, upsampled_twice, upsampled_join,
+    residual_that_is_read_again, sum_of_a_map_with_itself, sums_that_no_convolution_takes, shuffled, tails,
+    joined, join_of_the_stem, pooled, pooled_join, upsampled_twice, upsampled_join,
 )  # fmt: skip
 # Of these the C would be wrong without further care: right or refused.
 HARD = (joined_twice_with_itself, in_two_joins, relu_beside_what_it_cuts, relu_of_a_sum_that_is_read_uncut)

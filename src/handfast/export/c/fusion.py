@@ -139,10 +139,10 @@ class _Fusion:
 
     def _may_be_joined(self, layer: Concat) -> bool:
         """Whether each of the maps can be written in its place: it has no place in another one."""
-        joins = [other for other in self.network.layers if isinstance(other, Concat)]
-        return self.network.image not in layer.sources and all(
-            [source for join in joins for source in join.sources].count(source) == 1 for source in layer.sources
-        )
+        joined = [
+            source for join in self.network.layers if isinstance(join, Concat) for source in join.sources
+        ]
+        return all(joined.count(source) == 1 and source != self.network.image for source in layer.sources)
 
     def _convolution(self, layer: Convolution) -> Step | None:
         if layer.stride == 2:

@@ -253,7 +253,9 @@ class _Reader:
                         0,
                     )
                 )
-            case "Relu" if self.readers[node.input[0]] == 1 and (maker := self._maker(sources[0])) is not None:
+            case "Relu" if (maker := self._maker(sources[0])) is not None and self.readers[
+                node.input[0]
+            ] == 1:
                 # In place of the layer whose map no one else reads as it was.
                 self.layers[maker] = replace(self.layers[maker], relu=True)
                 self.same[target] = sources[0]

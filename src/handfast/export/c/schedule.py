@@ -71,8 +71,8 @@ class Area:
     """What an area of the arena holds, and while which operations it does: [first, last] each.
 
     margin: floats that taps reach before the first and behind the last row. behind: floats that vectors reach
-    behind the last row, where the next one of a comb would be; they are not used. ahead: the first channel of those
-    that are there before the others, which begin to live with operation ``others_from``.
+    behind the last row, where the next one of a comb would be; they are not used. ahead: the first channel of
+    those that are there before the others, which begin to live with operation ``others_from``.
     """
 
     channels: int
