@@ -2,12 +2,17 @@
 
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from handfast.codecs import decode_heatmaps, map_to_input
+from handfast.compression import calibration
+from handfast.compression.integer import integer_logits
+from handfast.compression.quantise import quantise
 from handfast.errors import HandfastError
+from handfast.export.c.network import read_network
 from handfast.runtime import native
 from handfast.runtime.model import load_model, read_model
 
@@ -37,6 +42,15 @@ def test_maps_are_those_of_onnx_runtime(network):
         expected_heatmaps, expected_visibility = model.run(image[None])
         assert np.abs(visibility - expected_visibility[0]).max() < 1e-4
         assert np.abs(heatmaps - expected_heatmaps[0]).max() < 1e-4
+
+
+@needs_compiler
+def test_threads_wait_in_turn(network):
+    given = images(40)
+    alone = [network.keypoints(image)[1] for image in given]
+    with ThreadPoolExecutor(4) as pool:
+        together = [points for _, points in pool.map(network.keypoints, given)]
+    assert np.array_equal(alone, together)
 
 
 @needs_compiler
@@ -74,6 +88,46 @@ def test_what_is_compiled_is_kept(tmp_path, monkeypatch):
     before = library.stat().st_mtime_ns
     native.load_native(read_model(NAME), NAME)
     assert library.stat().st_mtime_ns == before
+
+
+@pytest.fixture
+def calibrations(monkeypatch):
+    """The sizes for which calibration images were made, which here are others and made at once."""
+    made = []
+
+    def calibration_images(width, height):
+        made.append((width, height))
+        return images(4)
+
+    monkeypatch.setattr(calibration, "calibration_images", calibration_images)
+    return made
+
+
+@needs_compiler
+def test_in_8_bits_maps_are_those_of_the_integers(tmp_path, monkeypatch, calibrations):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    native_network = native.load_native(read_model(NAME), NAME, int8=True)
+    network = quantise(read_network(read_model(NAME), NAME), images(4))
+    for image in images(3, seed=3):
+        expected_heatmaps, expected_visibility = integer_logits(network, image[None])
+        heatmaps, visibility = native_network.maps(image)
+        np.testing.assert_array_equal(visibility, expected_visibility[0])
+        np.testing.assert_array_equal(heatmaps, expected_heatmaps[0])
+    assert native_network.weight_bytes == network.weight_bytes
+    assert native_network.arena_bytes <= 48 * 1024
+
+
+@needs_compiler
+def test_a_network_is_calibrated_once(tmp_path, monkeypatch, calibrations):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    first, second = (native.load_native(read_model(NAME), NAME, int8=True) for _ in range(2))
+    assert calibrations == [(160, 120)]
+    assert len(list((tmp_path / "handfast").glob("*.so"))) == 1
+    image = images(1, seed=4)[0]
+    np.testing.assert_array_equal(first.maps(image)[0], second.maps(image)[0])
+    monkeypatch.setattr(calibration, "VERSION", calibration.VERSION + 1)
+    native.load_native(read_model(NAME), NAME, int8=True)
+    assert len(calibrations) == 2, "other images, another calibration"
 
 
 @needs_compiler

@@ -1,18 +1,29 @@
-"""Networks as machine code: generated C, compiled once by the system's compiler, kept in the user's cache."""
+"""Networks as machine code: generated C, compiled once by the system's compiler, kept in the user's cache.
+
+Beside the libraries the cache keeps what calibration for 8 bits has measured of each network.
+"""
 
 import ctypes
 import hashlib
+import json
 import os
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from handfast.errors import HandfastError
+from handfast.files import write_whole
+
+if TYPE_CHECKING:
+    from handfast.compression.quantise import QuantisedNetwork
+    from handfast.export.c.network import Network
 
 COMPILERS = ("cc", "gcc", "clang")
 FLAGS = ("-std=c99", "-O3", "-march=native", "-ffp-contract=off", "-fPIC", "-shared")
@@ -22,12 +33,13 @@ TARGET_MACROS = {
     "avx2": ("__AVX2__", "__FMA__"),
     "neon": ("__aarch64__",),
 }
+INT8_MACROS = {"avx512": ("__AVX512VNNI__",)}  # in 8-bit integers these too
 ALIGNMENT = 64
 
 
 @dataclass(frozen=True, eq=False)
 class NativeNetwork:
-    """A network in C, with an arena of its own: not for two threads at a time."""
+    """A network in C, with an arena of its own, for which several threads wait in turn."""
 
     library: ctypes.CDLL
     symbol: str
@@ -36,6 +48,7 @@ class NativeNetwork:
     keypoints_per_hand: int
     arena: np.ndarray
     weight_bytes: int
+    lock: Lock = field(default_factory=Lock)
 
     @property
     def arena_bytes(self) -> int:
@@ -47,7 +60,8 @@ class NativeNetwork:
         heatmaps = np.empty((2, self.keypoints_per_hand, height, width), np.float32)
         visibility = np.empty((2, 1 + self.keypoints_per_hand), np.float32)
         image = self._checked(image)
-        self._function("maps")(_at(image), _at(heatmaps), _at(visibility), _at(self.arena))
+        with self.lock:
+            self._function("maps")(_at(image), _at(heatmaps), _at(visibility), _at(self.arena))
         return heatmaps, visibility
 
     def keypoints(self, image: np.ndarray) -> tuple[int, np.ndarray]:
@@ -55,7 +69,8 @@ class NativeNetwork:
         visible, and the heat-map's share around its peak; zeros for a hand that is not there."""
         points = np.empty((2, self.keypoints_per_hand, 4), np.float32)
         image = self._checked(image)
-        return self._function("run")(_at(image), _at(points), _at(self.arena)), points
+        with self.lock:
+            return self._function("run")(_at(image), _at(points), _at(self.arena)), points
 
     def _checked(self, image: np.ndarray) -> np.ndarray:
         if image.dtype != np.uint8 or image.shape != self.input_size[::-1]:
@@ -72,18 +87,27 @@ class NativeNetwork:
 def load_native(content: bytes, name: str, int8: bool = False) -> NativeNetwork:
     """Compile the network of an ONNX file's content, or load what was compiled before.
 
-    Raises HandfastError where there is no C compiler, and for a layer that has no kernel.
+    int8: in 8-bit integers, calibrated the first time, which takes some seconds. Raises HandfastError where
+    there is no C compiler, and for a layer that has no kernel.
     """
-    from handfast.export.c.emit import emit, identifier
+    from handfast.export.c.emit import emit
+    from handfast.export.c.emit_int8 import emit_int8
+    from handfast.export.c.interface import identifier
     from handfast.export.c.network import read_network
 
-    compiler = _compiler()
-    texts = emit(content, name, _target(compiler), arena_limit_bytes=None)
+    compiler, network = find_compiler(), read_network(content, name)
+    if int8:
+        quantised = _calibrated(network, content)
+        texts = emit_int8(quantised, name, _target(compiler, INT8_MACROS))
+        weight_bytes = quantised.weight_bytes
+    else:
+        texts = emit(content, name, _target(compiler, {}), arena_limit_bytes=None)
+        convolutions = [layer for layer in network.layers if hasattr(layer, "weight")]
+        weight_bytes = sum(layer.weight.nbytes + layer.bias.nbytes for layer in convolutions)
     symbol = identifier(name)
     library = ctypes.CDLL(str(build_library(compiler, texts, f"{symbol}.c", FLAGS)))
     arena_bytes = getattr(library, f"{symbol}_arena_bytes")
     arena_bytes.restype = ctypes.c_size_t
-    network = read_network(content, name)
     _, height, width = network.shapes[network.image]
     _, map_height, map_width = network.shapes[network.heatmaps]
     return NativeNetwork(
@@ -93,8 +117,21 @@ def load_native(content: bytes, name: str, int8: bool = False) -> NativeNetwork:
         (map_width, map_height),
         network.keypoints_per_hand,
         _aligned(arena_bytes()),
-        sum(layer.weight.nbytes + layer.bias.nbytes for layer in network.layers if hasattr(layer, "weight")),
+        weight_bytes,
     )
+
+
+def _calibrated(network: "Network", content: bytes) -> "QuantisedNetwork":
+    """A network in 8-bit integers. The ranges of its maps are measured once for a file's content."""
+    from handfast.compression.calibration import VERSION, calibration_images
+    from handfast.compression.quantise import measure_ranges, quantise_within
+
+    ranges_file = _cache() / f"ranges-{VERSION}-{hashlib.sha256(content).hexdigest()[:16]}.json"
+    if not ranges_file.is_file():
+        _, height, width = network.shapes[network.image]
+        ranges = measure_ranges(network, calibration_images(width, height))
+        write_whole(ranges_file, json.dumps(ranges).encode())
+    return quantise_within(network, json.loads(ranges_file.read_bytes()))
 
 
 def build_library(compiler: str, texts: Mapping[str, str], main: str, flags: tuple[str, ...]) -> Path:
@@ -110,7 +147,7 @@ def build_library(compiler: str, texts: Mapping[str, str], main: str, flags: tup
         *(text for item in sorted(texts.items()) for text in item),
     ):
         key.update(part.encode() + b"\0")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "handfast"
+    cache = _cache()
     library = cache / f"{Path(main).stem}-{key.hexdigest()[:16]}.so"
     if library.is_file():
         return library
@@ -140,7 +177,12 @@ def build_library(compiler: str, texts: Mapping[str, str], main: str, flags: tup
     return library
 
 
-def _compiler() -> str:
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "handfast"
+
+
+def find_compiler() -> str:
+    """The C compiler: what CC names, or the first of ``COMPILERS``. Raises HandfastError if there is none."""
     for name in (os.environ.get("CC"), *COMPILERS):
         if name and shutil.which(name):
             return name
@@ -151,8 +193,9 @@ def _version(compiler: str) -> str:
     return subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False).stdout
 
 
-def _target(compiler: str) -> str:
-    """The widest vectors that this machine has and the compiler knows."""
+def _target(compiler: str, more: Mapping[str, tuple[str, ...]]) -> str:
+    """The widest vectors that this machine has and the compiler knows. more: macros needed beside those of
+    TARGET_MACROS."""
     done = subprocess.run(
         [compiler, "-march=native", "-dM", "-E", "-x", "c", "-"],
         input="",
@@ -161,7 +204,11 @@ def _target(compiler: str) -> str:
         check=False,
     )
     defined = {line.split()[1] for line in done.stdout.splitlines() if line.startswith("#define")}
-    fitting = (target for target, macros in TARGET_MACROS.items() if defined.issuperset(macros))
+    fitting = (
+        target
+        for target, macros in TARGET_MACROS.items()
+        if defined.issuperset(macros + more.get(target, ()))
+    )
     return next(fitting, "generic")
 
 

@@ -139,6 +139,17 @@ def upsampled_join(net, x):
     return net.conv(net.concat(y, net.conv(y, 2, 3)), 3, 3)
 
 
+def maximum_that_a_3x3_reads(net, x):
+    x = net.conv(x, 6)
+    y = net.node("ReduceMax", [x], (6, 1, 1), axes=[2, 3], keepdims=1)
+    return net.conv(y, 5, 3, groups=1)
+
+
+def layer_that_nobody_reads(net, x):
+    net.conv(x, 3, 3)
+    return net.conv(x, 4)
+
+
 def relu_beside_what_it_cuts(net, x):
     y = net.conv(x, 4)
     return net.add(net.conv(net.relu(y), 4), y)
@@ -154,7 +165,8 @@ LAYERS = (
     groups_that_shrink, dilations, residual_units, residual_units_that_leave_what_they_read,
     residual_of_a_1x1, residual_that_is_also_the_source,
     residual_that_is_read_again, sum_of_a_map_with_itself, sums_that_no_convolution_takes, shuffled, tails,
-    joined, join_of_the_stem, pooled, pooled_join, upsampled_twice, upsampled_join,
+    joined, join_of_the_stem, pooled, pooled_join, upsampled_twice, upsampled_join, maximum_that_a_3x3_reads,
+    layer_that_nobody_reads,
 )  # fmt: skip
 # Of these the C would be wrong without further care: right or refused.
 HARD = (joined_twice_with_itself, in_two_joins, relu_beside_what_it_cuts, relu_of_a_sum_that_is_read_uncut)

@@ -104,8 +104,8 @@ def _plain(run: Run, layer: MaxPool | GlobalMax | Add, network: Network, plan: P
             return Call("max_pool(arena + {}, {}, {}, {}, {}, arena + {}, {});", numbers)
         case GlobalMax():
             channels, height, width = network.shapes[layer.source]
-            numbers = (source.offset, source.plane, height * width, channels, target.offset)
-            return Call("global_max(arena + {}, {}, {}, {}, arena + {});", numbers)
+            numbers = (source.offset, source.plane, height * width, channels, target.offset, target.plane)
+            return Call("global_max(arena + {}, {}, {}, {}, arena + {}, {});", numbers)
         case Add():
             channels, _, width = network.shapes[layer.target]
             other = plan.place(run.residual)

@@ -1,20 +1,19 @@
-"""Writes a network as C: a header, the code that calls the kernels, weights, a Makefile and a golden test."""
+"""Writes a network as C: a header, the code that calls the kernels, and weights."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from pathlib import Path
 
 import numpy as np
 
 from handfast.errors import HandfastError
 from handfast.export.c.calls import as_lines, call_of, upsampling
 from handfast.export.c.fusion import Conv, Plain, Stem, Step, UpsampleDepthwise, fuse
+from handfast.export.c.interface import functions, header, identifier, may_be_there
 from handfast.export.c.network import Network, read_network
 from handfast.export.c.packing import edge_table, pack_conv, pack_stem, pack_tail, pack_upsampling
 from handfast.export.c.plan import BEFORE_LAST, SCRATCH, Plan, plan_arena
 from handfast.export.c.schedule import Run
-from handfast.files import write_whole
 
 KERNELS = files("handfast") / "export" / "c" / "kernels"
 KERNEL_HEADERS = (
@@ -69,54 +68,12 @@ def emit(
     stem = identifier(name)
     chosen = TARGETS[target]
     return {
-        f"{stem}.h": _header(stem, network, plan),
+        f"{stem}.h": header(stem, network, 4 * plan.floats),
         f"{stem}.c": _code(stem, network, steps, plan, chosen),
         f"{stem}_weights.h": _weights(stem, steps, network),
         "vector.h": f'#include "{chosen.header}"\n',
-        **{header: (KERNELS / header).read_text() for header in (chosen.header, *KERNEL_HEADERS)},
+        **{file: (KERNELS / file).read_text() for file in (chosen.header, *KERNEL_HEADERS)},
     }
-
-
-def identifier(name: str) -> str:
-    """A model's name as C writes it."""
-    return "".join(c if c.isalnum() else "_" for c in name)
-
-
-def _header(stem: str, network: Network, plan: Plan) -> str:
-    _, height, width = network.shapes[network.image]
-    upper, k = stem.upper(), network.keypoints_per_hand
-    _, map_height, map_width = network.shapes[network.heatmaps]
-    return f"""\
-/* {stem}: key-points of hands from an image of {width} x {height} bytes. */
-#ifndef {upper}_H
-#define {upper}_H
-
-#include <stddef.h>
-#include <stdint.h>
-
-#define {upper}_WIDTH {width}
-#define {upper}_HEIGHT {height}
-#define {upper}_HANDS 2
-#define {upper}_KEYPOINTS {k}
-#define {upper}_MAP_WIDTH {map_width}
-#define {upper}_MAP_HEIGHT {map_height}
-#define {upper}_ARENA_BYTES {4 * plan.floats}
-
-/* {upper}_ARENA_BYTES */
-size_t {stem}_arena_bytes(void);
-
-/* image: rows of bytes. keypoints: [2 hands: left, right][{k}][4]: x and y in pixels of the image, whether
- * it can be seen, 0..1, and the share of its heat-map around the peak, 0..1. Returns bit 0 for a left and bit
- * 1 for a right hand; the rows of a hand that is not there are zeros. arena: {upper}_ARENA_BYTES, aligned to
- * 64 bytes; what it holds does not matter before or after. Reentrant: one arena a call. */
-int {stem}_run(const uint8_t *image, float *keypoints, void *arena);
-
-/* The network's own output, logits: heatmaps [2][{k}][{map_height}][{map_width}], zeros where no hand may be,
- * and visibility [2][1 + {k}] of the hand and of its key-points. */
-void {stem}_maps(const uint8_t *image, float *heatmaps, float *visibility, void *arena);
-
-#endif
-"""
 
 
 def _weights(stem: str, steps: Sequence[Step], network: Network) -> str:
@@ -155,17 +112,13 @@ def _edges(step: Step, network: Network) -> list[tuple[int, int]]:
 
 
 def _code(stem: str, network: Network, steps: Sequence[Step], plan: Plan, target: Target) -> str:
-    upper, k = stem.upper(), network.keypoints_per_hand
-    maps, map_height, map_width = network.shapes[network.heatmaps]
     visibility = plan.place_of(network.visibility).offset
-    stride = network.shapes[network.image][2] // map_width
-    threshold = "-INFINITY" if network.early_out_logit is None else _literal(network.early_out_logit)
     encoder, decoder = (
         as_lines([call_of(operation, network, steps, plan) for operation in part])
         for part in (plan.operations[: plan.before_early_out], plan.operations[plan.before_early_out :])
     )
     return f"""\
-#include <math.h>
+#include <float.h>
 #include <string.h>
 
 #include "{stem}.h"
@@ -182,11 +135,11 @@ def _code(stem: str, network: Network, steps: Sequence[Step], plan: Plan, target
 
 {"".join(_layer(index, network, steps[index], plan) for index in range(len(steps)))}
 /* Whether a hand may be there: the logits of its presence are above the early-out's. */
-static int encode(const uint8_t *image, float *arena)
+static int encode(const uint8_t *image, float *visibility, float *arena)
 {{
-    const float *const visibility = arena + {visibility};
 {encoder}\
-    return visibility[0] > {threshold} || visibility[{1 + k}] > {threshold};
+    memcpy(visibility, arena + {visibility}, {2 * (1 + network.keypoints_per_hand)} * sizeof *visibility);
+    return {may_be_there(network)};
 }}
 
 static void decode(float *arena)
@@ -195,54 +148,13 @@ static void decode(float *arena)
 {decoder}\
 }}
 
-/* One heat-map, {map_height} x {map_width}. */
+/* One heat-map. */
 static void heatmap(float *arena, int map, float *out)
 {{
 {_heatmap(network, steps, plan)}\
 }}
 
-size_t {stem}_arena_bytes(void) {{ return {upper}_ARENA_BYTES; }}
-
-void {stem}_maps(const uint8_t *image, float *heatmaps, float *visibility, void *arena)
-{{
-    const int may_be_there = encode(image, arena);
-    memcpy(visibility, (float *)arena + {visibility}, {2 * (1 + k)} * sizeof *visibility);
-    if (!may_be_there) {{
-        memset(heatmaps, 0, {maps * map_height * map_width} * sizeof *heatmaps);
-        return;
-    }}
-    decode(arena);
-    for (int map = 0; map < {maps}; map++)
-        heatmap(arena, map, heatmaps + map * {map_height * map_width});
-}}
-
-int {stem}_run(const uint8_t *image, float *keypoints, void *arena)
-{{
-    float visibility[{2 * (1 + k)}], *const map_at = (float *)arena + {plan.offsets[SCRATCH]};
-    int found = 0;
-    memset(keypoints, 0, {2 * k * 4} * sizeof *keypoints);
-    if (!encode(image, arena))
-        return 0;
-    memcpy(visibility, (float *)arena + {visibility}, sizeof visibility);
-    for (int hand = 0; hand < 2; hand++)
-        found |= (visibility[hand * {1 + k}] > 0.0f) << hand;
-    if (!found)
-        return 0;
-    decode(arena);
-    for (int map = 0; map < {maps}; map++) {{
-        const int hand = map / {k};
-        float *const point = keypoints + 4 * map;
-        if (!(found >> hand & 1))
-            continue;
-        heatmap(arena, map, map_at);
-        decode_heatmap(map_at, {map_width}, {map_height}, point, point + 1, point + 3);
-        point[0] = {_literal(stride)} * point[0] + {_literal((stride - 1) / 2)};
-        point[1] = {_literal(stride)} * point[1] + {_literal((stride - 1) / 2)};
-        point[2] = logistic(visibility[map + hand + 1]);
-    }}
-    return found;
-}}
-"""
+{functions(stem, network, 4 * plan.offsets[SCRATCH])}"""
 
 
 def _kernels(steps: Sequence[Step], target: Target) -> str:
@@ -317,15 +229,3 @@ def _heatmap(network: Network, steps: Sequence[Step], plan: Plan) -> str:
 def _last_upsampling(network: Network, steps: Sequence[Step], source: str) -> str:
     last = len(steps) - 1
     return upsampling(steps[last], network, f"weights_{last} + map * 17", source, "0", "1", "out, 0") + "\n"
-
-
-def _literal(value: float) -> str:
-    return f"{float(value)!r}f"
-
-
-def write_c(content: bytes, name: str, target: str, folder: Path) -> None:
-    """Write what ``emit`` makes into a folder, which is made; nothing is written if a layer has no kernel."""
-    texts = emit(content, name, target)
-    folder.mkdir(parents=True, exist_ok=True)
-    for file, text in texts.items():
-        write_whole(folder / file, text.encode())

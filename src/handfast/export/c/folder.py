@@ -9,7 +9,12 @@ import numpy as np
 import onnxruntime
 
 from handfast.codecs import decode_heatmaps, map_to_input
-from handfast.export.c.emit import TARGETS, emit, identifier
+from handfast.compression.calibration import calibration_images
+from handfast.compression.integer import integer_logits
+from handfast.compression.quantise import QuantisedNetwork, quantise
+from handfast.export.c.emit import TARGETS, emit
+from handfast.export.c.emit_int8 import BYTE_FLAGS, emit_int8
+from handfast.export.c.interface import identifier
 from handfast.export.c.network import Convolution, read_network
 from handfast.files import write_whole
 from handfast.geometry import fit_affine
@@ -27,11 +32,16 @@ BARE = ("mve", "wasm", "cortex-m4")
 @dataclass(frozen=True, eq=False)
 class Golden:
     """A picture (H, W) uint8, and what should be found in it: bit 0 a left and bit 1 a right hand; keypoints
-    (2, K, 4) float32: x and y in pixels, visible and sharpness, zeros for a hand that is not there."""
+    (2, K, 4) float32: x and y in pixels, visible and sharpness, zeros for a hand that is not there.
+
+    tolerance: how far off C may be. found_by: what has found them.
+    """
 
     image: np.ndarray
     found: int
     keypoints: np.ndarray
+    tolerance: float
+    found_by: str
 
 
 @dataclass(frozen=True)
@@ -43,20 +53,27 @@ class Written:
     weight_bytes: int
 
 
-def write_c(content: bytes, name: str, target: str, folder: Path) -> Written:
+def write_c(content: bytes, name: str, target: str, folder: Path, int8: bool = False) -> Written:
     """Write the network of an ONNX file's content as C into a folder, which is made.
 
-    Nothing is written if a layer has no kernel. Raises HandfastError as ``emit`` does, and when the folder
-    cannot be written.
+    int8: in 8-bit integers, calibrated first. Nothing is written if a layer has no kernel. Raises
+    HandfastError as ``emit``, ``quantise`` and ``emit_int8`` do, and when the folder cannot be written.
     """
-    stem = identifier(name)
-    texts = emit(content, name, target)
+    stem, network = identifier(name), read_network(content, name)
+    if int8:
+        height, width = network.shapes[network.image][1:]
+        quantised = quantise(network, calibration_images(width, height))
+        texts, golden = emit_int8(quantised, name, target), golden_of_integers(quantised)
+        flags, weight_bytes = BYTE_FLAGS.get(target, ""), quantised.weight_bytes
+    else:
+        texts, golden = emit(content, name, target), golden_of(content)
+        convolutions = [layer for layer in network.layers if isinstance(layer, Convolution)]
+        flags, weight_bytes = "", sum(c.weight.nbytes + c.bias.nbytes for c in convolutions)
     arena_bytes = int(re.search(r"_ARENA_BYTES (\d+)", texts[f"{stem}.h"])[1])
-    convolutions = [layer for layer in read_network(content, name).layers if isinstance(layer, Convolution)]
-    texts |= _test_files(stem, target, golden_of(content))
+    texts |= _test_files(stem, target, flags, golden)
     for file, text in texts.items():
         write_whole(folder / file, text.encode())
-    return Written(texts, arena_bytes, sum(c.weight.nbytes + c.bias.nbytes for c in convolutions))
+    return Written(texts, arena_bytes, weight_bytes)
 
 
 def golden_of(content: bytes) -> Golden:
@@ -64,15 +81,27 @@ def golden_of(content: bytes) -> Golden:
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     (given,) = session.get_inputs()
     image = _first_frame(*given.shape[:1:-1])
-    heatmaps, visibility = session.run(
+    (heatmaps,), (visibility,) = session.run(
         ["heatmaps", "visibility"], {given.name: image[None, None].astype(np.float32) / 255}
     )
-    points_map, sharpness = decode_heatmaps(heatmaps[0])
-    points_px = map_to_input(points_map, image.shape[1] / heatmaps.shape[-1])
-    visible = 1 / (1 + np.exp(-visibility[0, :, 1:]))
-    there = visibility[0, :, 0] > 0
+    return Golden(image, *_found(image, heatmaps, visibility), 1e-3, "ONNX Runtime")
+
+
+def golden_of_integers(network: QuantisedNetwork) -> Golden:
+    """What ``compression.integer``, whose bits C gives too, and ``codecs`` find in it."""
+    image = _first_frame(*network.shapes[network.image][:0:-1])
+    (heatmaps,), (visibility,) = integer_logits(network, image[None])
+    return Golden(image, *_found(image, heatmaps, visibility), 1e-4, "8-bit integers")
+
+
+def _found(image: np.ndarray, heatmaps: np.ndarray, visibility: np.ndarray) -> tuple[int, np.ndarray]:
+    """Logits -> ``Golden``'s found and keypoints."""
+    points_map, sharpness = decode_heatmaps(heatmaps)
+    points_px = map_to_input(points_map, image.shape[1] // heatmaps.shape[-1])
+    visible = 1 / (1 + np.exp(-visibility[:, 1:]))
+    there = visibility[:, 0] > 0
     keypoints = np.concatenate([points_px, visible[..., None], sharpness[..., None]], axis=-1)
-    return Golden(image, int(there @ [1, 2]), (keypoints * there[:, None, None]).astype(np.float32))
+    return int(there @ [1, 2]), (keypoints * there[:, None, None]).astype(np.float32)
 
 
 def _first_frame(width: int, height: int) -> np.ndarray:
@@ -83,15 +112,16 @@ def _first_frame(width: int, height: int) -> np.ndarray:
     return normalise_exposure(take_view(halvings(frame, width), whole, width, height))
 
 
-def _test_files(stem: str, target: str, golden: Golden) -> dict[str, str]:
-    flags, run = EMULATED.get(target, ("", ""))
+def _test_files(stem: str, target: str, flags: str, golden: Golden) -> dict[str, str]:
+    """flags: for the compiler, beside the target's."""
+    ldflags, run = EMULATED.get(target, ("", ""))
     makefile = (TEMPLATES / "Makefile").read_text()
     for word, value in {
         "NAME": stem,
         "TARGET": target,
         "COMPILER": TARGETS[target].compiler,
-        "FLAGS": TARGETS[target].flags,
-        "LDFLAGS": flags,
+        "FLAGS": TARGETS[target].flags + flags,
+        "LDFLAGS": ldflags,
         "RUN": run,
         "GOAL": f"{stem}.o" if target in BARE else f"{stem}_test",
     }.items():
@@ -105,17 +135,20 @@ def _test_files(stem: str, target: str, golden: Golden) -> dict[str, str]:
 
 def _golden_header(stem: str, golden: Golden) -> str:
     upper = stem.upper()
-    sizes = "".join(f"#define NETWORK_{size} {upper}_{size}\n" for size in ("HANDS", "KEYPOINTS", "ARENA_BYTES"))
+    sizes = "".join(
+        f"#define NETWORK_{size} {upper}_{size}\n" for size in ("HANDS", "KEYPOINTS", "ARENA_BYTES")
+    )
     rows = ",\n".join(", ".join(map(str, row)) for row in golden.image)
     points = ",\n".join(
         ", ".join(f"{value.item().hex()}f" for value in point) for point in golden.keypoints.reshape(-1, 4)
     )
     return f"""\
-/* A frame of the clip that comes with handfast, and what {stem} finds in it in ONNX Runtime. */
+/* A frame of the clip that comes with handfast, and what {stem} finds in it in {golden.found_by}. */
 #include "{stem}.h"
 
 {sizes}#define network_run {stem}_run
 #define GOLDEN_FOUND {golden.found}
+#define GOLDEN_TOLERANCE {golden.tolerance}f /* pixels for x and y; shares of 1 for the others */
 
 static const uint8_t golden_image[] = {{
 {rows}}};

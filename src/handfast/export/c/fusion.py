@@ -130,7 +130,8 @@ class _Fusion:
                 step = None
             case _:
                 step = Plain(layer)
-        if step is None:
+        reads_image = step is not None and self.network.image in reads(step)
+        if step is None or reads_image != isinstance(step, Stem):
             raise HandfastError(
                 f"model {self.name}: layer {layer.name}: there is no C kernel for it where it stands; "
                 "run the model with onnxruntime"
@@ -142,7 +143,7 @@ class _Fusion:
         joined = [
             source for join in self.network.layers if isinstance(join, Concat) for source in join.sources
         ]
-        return all(joined.count(source) == 1 and source != self.network.image for source in layer.sources)
+        return all(joined.count(source) == 1 for source in layer.sources)
 
     def _convolution(self, layer: Convolution) -> Step | None:
         if layer.stride == 2:

@@ -207,11 +207,14 @@ class _Reader:
             raise HandfastError(
                 f"model {self.name}: expected the outputs heatmaps and visibility, got {', '.join(outputs)}"
             )
+        if len(self.graph.input) != 1:
+            names = ", ".join(given.name for given in self.graph.input) or "none"
+            raise HandfastError(f"model {self.name}: expected one input, an image, got {names}")
         image = self.graph.input[0].name
+        first = self._in_order(outputs["heatmaps"], outputs["visibility"])
         shapes = {
             self._map(name): self._shape(name) for name in [image, *(layer.target for layer in self.layers)]
         }
-        first = self._in_order(outputs["visibility"])
         return Network(
             tuple(self.layers),
             shapes,
@@ -222,14 +225,22 @@ class _Reader:
             early_out_logit,
         )
 
-    def _in_order(self, visibility: str) -> int:
-        """Moves the layers that visibility does not need to the end; -> where they begin."""
-        needed = {visibility}
+    def _in_order(self, heatmaps: str, visibility: str) -> int:
+        """Moves the layers that visibility does not need to the end, without those that no output needs; ->
+        where they begin."""
+        needed = self._needed({visibility})
+        either = self._needed({heatmaps, visibility})
+        self.layers = [layer for layer in self.layers if layer.target in either]
+        self.layers.sort(key=lambda layer: layer.target not in needed)  # a stable sort
+        return sum(layer.target in needed for layer in self.layers)
+
+    def _needed(self, outputs: set[str]) -> set[str]:
+        """The maps that outputs are made from, themselves among them."""
+        needed = set(outputs)
         for layer in reversed(self.layers):
             if layer.target in needed:
                 needed.update(sources_of(layer))
-        self.layers.sort(key=lambda layer: layer.target not in needed)  # a stable sort
-        return sum(layer.target in needed for layer in self.layers)
+        return needed
 
     def _read(self, node: NodeProto) -> None:
         attributes = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
@@ -355,7 +366,7 @@ class _Reader:
 
 def _is_halving(attributes: dict) -> bool:
     expected = {"kernel_shape": [2, 2], "strides": [2, 2]}
-    plain = {"pads": [0, 0, 0, 0], "dilations": [1, 1], "ceil_mode": 0}
+    plain = {"pads": [0, 0, 0, 0], "dilations": [1, 1], "ceil_mode": 0, "auto_pad": b"NOTSET"}
     return all(list(attributes.get(name, ())) == value for name, value in expected.items()) and all(
         attributes.get(name, value) == value for name, value in plain.items()
     )

@@ -36,17 +36,17 @@ static inline float logistic(float x)
 /* The mean of a map's softmax around its peak -> x and y in map pixels, and the share of the whole. */
 static inline void decode_heatmap(const float *map, int width, int height, float *x, float *y, float *sharpness)
 {
-    const int pixels = width * height;
+    const int pixels = width * height, whole = width - width % LANES;
     int peak = 0;
     float total = 0.0f, mass = 0.0f, of_x = 0.0f, of_y = 0.0f, greatest = map[0], parts[16];
-    for (int first = 0, i; first < pixels; first += width) {
+    for (int first = 0; first < pixels; first += width) {
         const float *const row = map + first;
         float of_row = row[0];
         vec most = v_splat(of_row);
-        for (i = 0; i + LANES <= width; i += LANES)
+        for (int i = 0; i < whole; i += LANES)
             most = v_max(most, v_load(row + i));
         of_row = v_greatest(most);
-        for (; i < width; i++)
+        for (int i = whole; i < width; i++)
             of_row = row[i] > of_row ? row[i] : of_row;
         if (of_row > greatest) {
             greatest = of_row;

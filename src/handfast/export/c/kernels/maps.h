@@ -45,20 +45,20 @@ static inline void max_pool(const float *in, int in_plane, int width, int rows, 
 }
 
 /* The largest value of each plane. */
-static inline void global_max(const float *in, int in_plane, int pixels, int channels, float *out)
+static inline void global_max(const float *in, int in_plane, int pixels, int channels, float *out, int out_plane)
 {
-    for (int c = 0; c < channels; c++, in += in_plane) {
+    const int whole = pixels - pixels % LANES;
+    for (int c = 0; c < channels; c++, in += in_plane, out += out_plane) {
         float greatest = in[0];
-        int i = 0;
-        if (pixels >= LANES) {
+        if (whole) {
             vec most = v_load(in);
-            for (i = LANES; i + LANES <= pixels; i += LANES)
+            for (int i = LANES; i < whole; i += LANES)
                 most = v_max(most, v_load(in + i));
             greatest = v_greatest(most);
         }
-        for (; i < pixels; i++)
+        for (int i = whole; i < pixels; i++)
             greatest = in[i] > greatest ? in[i] : greatest;
-        out[c] = greatest;
+        *out = greatest;
     }
 }
 

@@ -1,0 +1,91 @@
+"""The folder of C: whole, with a golden test that passes, and that fails when it should."""
+
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from handfast.errors import HandfastError
+from handfast.export.c.emit import TARGETS
+from handfast.export.c.folder import golden_of, write_c
+from handfast.runtime.model import load_model, read_model
+
+NAME = "tofnet-tof8"
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """A function of a target and the numbers: the folder, and what write_c says of it."""
+    done = {}
+
+    def written(target, int8=False):
+        if (target, int8) not in done:
+            folder = tmp_path_factory.mktemp(target) / "new" / "folder"
+            done[target, int8] = folder, write_c(read_model(NAME), NAME, target, folder, int8=int8)
+        return done[target, int8]
+
+    return written
+
+
+def make(folder, *arguments):
+    if shutil.which("make") is None or shutil.which("cc") is None:
+        pytest.skip("no make or no C compiler is installed")
+    flags = "CFLAGS=-std=c99 -O0 -Wall -Wextra -ffp-contract=off"
+    command = ["make", "-s", "-C", folder, flags, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_folder_holds_all_that_its_files_include(written, target):
+    folder, facts = written(target)
+    assert {path.name: path.read_text() for path in folder.iterdir()} == facts.texts
+    assert {"tofnet_tof8.h", "tofnet_tof8.c", "tofnet_tof8_weights.h", "Makefile", "golden.h"} <= set(
+        facts.texts
+    )
+    for text in facts.texts.values():
+        assert set(re.findall(r'#include "([^"]+)"', text)) <= set(facts.texts)
+        assert not re.search(r"@[A-Z]+@", text)
+
+
+@pytest.mark.parametrize("int8", [False, True])
+def test_sizes_are_those_of_the_header(written, int8):
+    folder, facts = written("generic", int8)
+    assert f"TOFNET_TOF8_ARENA_BYTES {facts.arena_bytes}\n" in (folder / "tofnet_tof8.h").read_text()
+    floats = 4 * load_model(NAME).card.parameters
+    assert facts.weight_bytes == floats if not int8 else facts.weight_bytes < floats / 2
+
+
+@pytest.mark.parametrize("int8", [False, True])
+def test_the_golden_test_passes_and_fails_for_another_point(written, tmp_path, int8):
+    folder, _ = written("generic", int8)
+    folder = shutil.copytree(folder, tmp_path / "copy")
+    done = make(folder, "test")
+    assert (done.returncode, done.stderr) == (0, "") and done.stdout.splitlines()[-1] == "PASS"
+    golden = (folder / "golden.h").read_text()
+    first = golden.index("golden_keypoints[] = {") + len("golden_keypoints[] = {")
+    (folder / "golden.h").write_text(golden[:first] + golden[first:].replace("0x1", "0x2", 1))
+    done = make(folder, "test")
+    assert done.returncode != 0 and done.stdout.splitlines()[-1] == "FAIL"
+
+
+def test_the_golden_frame_shows_both_hands():
+    golden = golden_of(read_model(NAME))
+    assert golden.image.shape == (120, 160) and golden.image.dtype == np.uint8
+    assert golden.found == 3 and golden.keypoints.shape == (2, 8, 4)
+    assert (golden.keypoints[..., :2] >= 0).all() and (golden.keypoints[..., :2] < [160, 120]).all()
+    assert ((golden.keypoints[..., 2:] > 0) & (golden.keypoints[..., 2:] <= 1)).all()
+
+
+@pytest.mark.parametrize("int8", [False, True])
+def test_nothing_is_written_for_an_unknown_target(tmp_path, int8):
+    with pytest.raises(HandfastError, match="target 'z80': expected generic, "):
+        write_c(read_model(NAME), NAME, "z80", tmp_path / "out", int8=int8)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(HandfastError, match="file"):
+        write_c(read_model(NAME), NAME, "generic", tmp_path / "file")
