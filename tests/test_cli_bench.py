@@ -1,0 +1,114 @@
+import json
+import sys
+
+import pytest
+
+from handfast.bench.backends import BACKENDS
+from handfast.bench.compiled import find_compiler
+from handfast.cli_bench import ALL_BACKENDS
+from handfast.errors import HandfastError
+
+COLUMNS = {
+    "backend",
+    "ms",
+    "ratio_to_c",
+    "gflops",
+    "peak_percent",
+    "arena_bytes",
+    "weight_bytes",
+    "installed",
+}
+
+
+@pytest.fixture
+def bench(handfast_command, monkeypatch, tmp_path):
+    """The command, with short turns, where what it compiles is kept apart from the user's."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("COLUMNS", "200")
+    return lambda *arguments: handfast_command(
+        "bench", "tofnet-tof8", "--rounds", "2", "--seconds", "0.02", *arguments
+    )
+
+
+@pytest.fixture
+def without_openvino(monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)  # importing it now raises ImportError
+
+
+def test_every_engine_is_measured_unless_told_otherwise():
+    assert ALL_BACKENDS.split(",") == list(BACKENDS)
+
+
+@pytest.mark.usefixtures("without_openvino")
+def test_json_has_a_row_for_each_engine_installed_or_not(bench):
+    code, stdout, stderr = bench("--backends", "openvino,onnxruntime,naive", "--json")
+    assert (code, stderr) == (0, "")
+    report = json.loads(stdout.splitlines()[-1])
+    openvino, onnxruntime, naive = report["rows"]
+    assert all(COLUMNS <= row.keys() for row in report["rows"])
+    assert (openvino["installed"], openvino["ms"]) == (False, None)
+    assert onnxruntime["installed"] and onnxruntime["ms"] > 0 and onnxruntime["ratio_to_c"] is None
+    try:
+        find_compiler()
+    except HandfastError:
+        assert report["peak_gflops"] is None and not naive["installed"]
+    else:
+        assert report["peak_gflops"] > naive["gflops"]
+        assert naive["weight_bytes"] == 146952
+
+
+@pytest.mark.usefixtures("without_openvino")
+def test_the_table_says_what_to_install(bench):
+    code, stdout, stderr = bench("--backends", "onnxruntime,openvino")
+    assert (code, stderr) == (0, "")
+    heading, row, *rest = stdout.splitlines()
+    assert heading.split() == [
+        "ms",
+        "x",
+        "c",
+        "GFLOP/s",
+        "%",
+        "of",
+        "peak",
+        "arena",
+        "bytes",
+        "weight",
+        "bytes",
+    ]
+    assert row.startswith("onnxruntime")
+    assert rest[0] == "openvino: not installed: pip install openvino"
+
+
+def test_results_are_kept_with_the_facts_of_the_machine(bench, tmp_path):
+    path = tmp_path / "results" / "bench.json"
+    code, stdout, _ = bench("--backends", "onnxruntime", "--save", path, "--json")
+    assert code == 0
+    kept = json.loads(path.read_text())
+    assert (kept["model"], kept["rounds"], kept["seconds"]) == ("tofnet-tof8", 2, 0.02)
+    assert kept["machine"]["versions"]["onnxruntime"]
+    assert {name: kept[name] for name in ("peak_gflops", "rows")} == json.loads(stdout.splitlines()[-1])
+
+
+def test_the_speeds_are_drawn(bench, tmp_path):
+    pytest.importorskip("matplotlib")
+    path = tmp_path / "pictures" / "bench.png"
+    code, _, stderr = bench("--backends", "onnxruntime", "--plot", path)
+    assert (code, stderr) == (0, "")
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_without_matplotlib_nothing_is_measured(bench, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    code, stdout, stderr = bench("--backends", "onnxruntime", "--plot", tmp_path / "bench.png")
+    assert (code, stdout, stderr) == (2, "", 'error: plots need matplotlib: pip install "handfast[plots]"\n')
+
+
+@pytest.mark.parametrize(("arguments", "complaint"), [
+    (("--backends", "onnxruntime,tensorrt"), "error: --backends: expected some of c, c-int8,"),
+    (("--save", "bench.txt"), "error: bench.txt: expected a file name that ends in .json"),
+    (("--plot", "bench.gif"), "error: bench.gif: expected a file name that ends in .png"),
+])  # fmt: skip
+def test_what_cannot_be_done_is_said_in_one_line(bench, arguments, complaint):
+    code, stdout, stderr = bench(*arguments)
+    assert (code, stdout) == (2, "")
+    assert stderr.startswith(complaint) and stderr.count("\n") == 1
