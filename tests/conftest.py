@@ -46,6 +46,14 @@ def tof_folder(tiny_tof, synthesise_into, tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="session")
+def depth_folder(tiny_depth, synthesise_into, tmp_path_factory):
+    """A finished one of depth crops, not to be changed."""
+    folder = tmp_path_factory.mktemp("depth")
+    synthesise_into(folder, tiny_depth)
+    return folder
+
+
 @pytest.fixture
 def tof_copy(tof_folder, tmp_path):
     """A finished one, to be broken."""

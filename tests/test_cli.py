@@ -241,6 +241,29 @@ def test_info_of_a_broken_model(clips, capfd, monkeypatch):
     assert (code, stdout, stderr.count("\n")) == (2, "", 1)
 
 
+@pytest.mark.parametrize(
+    ("model", "parameters", "gmacs"),
+    [
+        ("dense-2stack", 5_827_804, 4.87),
+        ("dense-1stack", 2_923_902, 2.45),
+        ("dense-1stack-l3", 2_870_142, 0.69),
+    ],
+)
+def test_info_of_a_network_yet_to_be_trained(capfd, monkeypatch, model, parameters, gmacs):
+    code, stdout, _ = run(capfd, monkeypatch, "info", model, "--joints", 14, "--json")
+    assert code == 0
+    facts = json.loads(stdout.splitlines()[-1])
+    assert (facts["model"], facts["joints"], facts["parameters"]) == (model, 14, parameters)
+    assert round(facts["macs"] / 1e9, 2) == gmacs and facts["flops"] == 2 * facts["macs"]
+
+
+def test_info_of_joints_that_no_such_network_has(capfd, monkeypatch):
+    for arguments in (("tofnet-tof8",), ("dense-1stack", "--layers")):
+        code, stdout, stderr = run(capfd, monkeypatch, "info", *arguments, "--joints", 14)
+        assert (code, stdout, stderr.count("\n")) == (2, "", 1)
+        assert "--joints" in stderr
+
+
 def test_demo_tracks_the_packaged_clip(clips, tmp_path, capfd, monkeypatch, one_hand_tracker):
     (tmp_path / "assets").mkdir()
     (tmp_path / "assets" / "demo.zip").write_bytes((clips / "good.zip").read_bytes())

@@ -10,13 +10,9 @@ import pytest
 
 import handfast
 from handfast.evaluation.keypoints import KeypointScore
-from handfast.models import MODELS
 from handfast.reproduce.chidananda2019 import TABLE1, TABLE2
 from handfast.reproduce.tables import Result, result_path, write_result
-from handfast.runtime.model import load_model
-from handfast.training.checkpoint import save_checkpoint
-from handfast.training.loop import MODEL_FILE, model_card
-from handfast.training.recipe import Recipe
+from handfast.training.loop import MODEL_FILE
 
 RECIPE = 'model = "tofnet-tof8"\nskeleton = "tof8"\nsteps = 2\nbatch_size = 2\nprecision = "32-true"\n'
 
@@ -40,13 +36,6 @@ def run_without_torch(folder, *arguments):
     environment = os.environ | {"PYTHONPATH": str(Path(handfast.__file__).parents[1])}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout, done.stderr
-
-
-@pytest.fixture
-def checkpoint(tmp_path):
-    recipe = Recipe(model="tofnet-tof8", skeleton="tof8", steps=1)
-    save_checkpoint(tmp_path / MODEL_FILE, MODELS["tofnet-tof8"](), model_card(recipe, "nothing", 0, {}))
-    return tmp_path / MODEL_FILE
 
 
 @pytest.fixture
@@ -74,18 +63,6 @@ def test_train_leaves_a_checkpoint_and_goes_on(run, tof_folder, tmp_path, monkey
     assert json.loads(run(*arguments)[1].splitlines()[-1]) == facts
 
 
-@pytest.mark.parametrize(("option", "operators"), [((), {"If"}), (("--plain",), set())])
-def test_export_writes_a_network_that_runs(run, checkpoint, tmp_path, option, operators):
-    onnx = pytest.importorskip("onnx")
-    code, stdout, stderr = run("export", checkpoint, "new/net.onnx", *option, "--json")
-    assert (code, stderr) == (0, "")
-    facts = json.loads(stdout.splitlines()[-1])
-    model = load_model(tmp_path / "new" / "net.onnx")
-    assert (model.card.parameters, model.card.flops) == (facts["parameters"], facts["flops"])
-    nodes = {node.op_type for node in onnx.load(tmp_path / "new" / "net.onnx").graph.node}
-    assert nodes & {"If"} == operators
-
-
 def test_reproduce_from_results_needs_no_training_library(results, tmp_path):
     from_results = ("reproduce", "chidananda2019/table1", "--from-results")
     code, stdout, stderr = run_without_torch(tmp_path, *from_results, "--json")
@@ -104,7 +81,6 @@ def test_reproduce_from_results_needs_no_training_library(results, tmp_path):
     "arguments",
     [
         ("train", "chidananda2019", "--data", "data", "--run", "run"),
-        ("export", "model.safetensors", "net.onnx"),
         ("reproduce", "chidananda2019/table1"),
     ],
 )
@@ -148,8 +124,6 @@ BAD_INPUT = {
     ),
     "no data": (("train", "chidananda2019", "--data", "d", "--run", "r"), "card.json: missing"),
     "no devices": (("train", "tof8", "--data", "d", "--run", "r", "--devices", "0"), "--devices: expected 1"),
-    "no checkpoint": (("export", "no.safetensors", "net.onnx"), "no.safetensors: expected a whole"),
-    "another ending": (("export", "no.safetensors", "net.pt"), "ends in .onnx"),
     "no table": (("reproduce",), "expected a table, one of chidananda2019/table1, chidananda2019/table2"),
     "unknown table": (("reproduce", "chidananda2019"), "expected one of chidananda2019/table1"),
     "unknown row": (("reproduce", "chidananda2019/table2", "--rows", "ours,all"), "'all': chidananda2019"),
@@ -171,6 +145,6 @@ def test_bad_input_is_one_line_and_exit_code_2(run, tmp_path, case):
 
 
 def test_help_shows_examples(run):
-    for command in ("train", "export", "reproduce"):
+    for command in ("train", "reproduce"):
         code, stdout, _ = run(command, "--help")
         assert code == 0 and "Example" in stdout and f"handfast {command}" in stdout

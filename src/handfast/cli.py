@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from dataclasses import asdict
+from functools import partial
 from importlib import resources
 from itertools import groupby
 from operator import length_hint
@@ -14,9 +15,11 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from handfast import cli_data, cli_label, cli_synth, cli_train
+from handfast import cli_bench, cli_data, cli_export, cli_label, cli_synth, cli_train
 from handfast.cli_common import (
+    DEFAULT_BACKEND,
     DEFAULT_MODEL,
+    Backend,
     DepthUnit,
     Intrinsics,
     Json,
@@ -26,6 +29,7 @@ from handfast.cli_common import (
     column_table,
     parse_intrinsics,
     print_facts,
+    training_libraries,
     with_bar,
 )
 from handfast.errors import HandfastError
@@ -48,8 +52,9 @@ app.command(epilog=cli_synth.SYNTH_EXAMPLES)(cli_synth.synth)
 app.command(epilog=cli_synth.VIEW_EXAMPLES)(cli_synth.view)
 app.command(epilog=cli_label.LABEL_EXAMPLES)(cli_label.label)
 app.command(epilog=cli_train.TRAIN_EXAMPLES)(cli_train.train)
-app.command(epilog=cli_train.EXPORT_EXAMPLES)(cli_train.export)
+app.command(epilog=cli_export.EXPORT_EXAMPLES)(cli_export.export)
 app.command(epilog=cli_train.REPRODUCE_EXAMPLES)(cli_train.reproduce)
+app.command(epilog=cli_bench.BENCH_EXAMPLES)(cli_bench.bench)
 
 
 def main() -> None:
@@ -82,13 +87,14 @@ def _program(
 @app.command(
     epilog="[bold]Examples[/]\n\n"
     "handfast track infrared_pngs/ --out results\n\n"
-    "handfast track clip.mp4 --out results --json\n\n"
+    "handfast track clip.mp4 --out results --json --backend c\n\n"
     "handfast track depth_pngs/ --out results --intrinsics 476.0,476.0,313.7,242.8 --depth-unit-mm 0.125"
 )
 def track(
     source: Source,
     out: Annotated[Path, typer.Option(help="Folder for the results.", metavar="DIR")],
     model: Model = DEFAULT_MODEL,
+    backend: Backend = DEFAULT_BACKEND,
     intrinsics: Intrinsics = None,
     depth_unit_mm: DepthUnit = None,
     fps: Annotated[
@@ -113,7 +119,7 @@ def track(
         fps=fps,
         skip_bad_frames=skip_bad_frames,
     )
-    _track(frames, out, model, as_json)
+    _track(frames, out, model, backend, as_json)
 
 
 @app.command()
@@ -125,15 +131,23 @@ def demo(
     from handfast.sensors.sources import open_source
 
     with resources.as_file(resources.files("handfast") / "assets" / "demo.zip") as clip:
-        _track(open_source(clip), out, DEFAULT_MODEL, as_json)
+        _track(open_source(clip), out, DEFAULT_MODEL, DEFAULT_BACKEND, as_json)
 
 
-@app.command(epilog="[bold]Example[/]\n\nhandfast info tofnet-tof8 --json")
+@app.command(
+    epilog="[bold]Examples[/]\n\n"
+    "handfast info tofnet-tof8 --json\n\n"
+    "handfast info dense-1stack-l3 --joints 14"
+)
 def info(
     model: Annotated[
         str, typer.Argument(help="Packaged model (tofnet-hand21, tofnet-tof8) or a model file.")
     ] = DEFAULT_MODEL,
     layers: Annotated[bool, typer.Option("--layers", help="Also list the cost of each layer.")] = False,
+    joints: Annotated[
+        int | None,
+        typer.Option(min=1, help="Joints of a dense-... network that is yet to be trained.", metavar="J"),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Say what a model costs and sees.
@@ -141,20 +155,9 @@ def info(
     Costs are parameters, bytes of weights, MACs and FLOPs (2 x MAC), with a hand and where none can be seen,
     which is an early out. What it sees is the receptive field: how much of the image one value depends on.
     """
-    from handfast.runtime.model import load_model
-
-    card = load_model(model).card
-    facts = {
-        "model": card.name,
-        "parameters": card.parameters,
-        "macs": card.macs,
-        "flops": card.flops,
-        "early_out_macs": card.early_out_macs,
-        "early_out_flops": card.early_out_flops,
-        "weight_bytes": card.weight_bytes,
-        "input": card.input,
-        "receptive_field_px": card.receptive_field_px,
-    }
+    if joints is not None and layers:
+        raise HandfastError("--layers lists those of a model file, which --joints has none of; choose one")
+    facts = _facts_of_card(model) if joints is None else _facts_before_training(model, joints)
     if layers:
         facts["layers"] = _layers_of(model)
     if as_json:
@@ -206,15 +209,16 @@ def score(
         print(json.dumps({"methods": [{"name": method, **facts} for method, facts in scores.items()]}))
 
 
-def _track(source: "FrameSource", out: Path, model: str, as_json: bool) -> None:
+def _track(source: "FrameSource", out: Path, model: str, backend: str, as_json: bool) -> None:
     """Track a source, write the results, say what was found."""
     from handfast.tracking.outputs import ResultWriter, write_results
     from handfast.tracking.tracker import Tracker
 
     if out.resolve() == Path(source.name).resolve():
         raise HandfastError(f"{out}: the results would mix with the source; choose another --out")
+    tracker = Tracker(model, backend)
     with ResultWriter(out, source.fps) as writer:
-        results = Tracker(model=model).track(source)
+        results = tracker.track(source)
         counts = write_results(with_bar(results, "tracking", length_hint(source) or None), writer)
     for file, reason in source.skipped:
         print(f"skipped: {file}: {reason}", file=sys.stderr)
@@ -223,6 +227,7 @@ def _track(source: "FrameSource", out: Path, model: str, as_json: bool) -> None:
         **asdict(counts),
         "skipped": len(source.skipped),
         "model": model,
+        "backend": tracker.model.backend,
         "out": str(out),
         "outputs": [str(path) for path in writer.outputs],
     }
@@ -232,6 +237,45 @@ def _track(source: "FrameSource", out: Path, model: str, as_json: bool) -> None:
         _print_summary(summary)
 
 
+def _facts_of_card(model: str) -> dict:
+    from handfast.runtime.model import load_model
+
+    card = load_model(model).card
+    return {
+        "model": card.name,
+        "parameters": card.parameters,
+        "macs": card.macs,
+        "flops": card.flops,
+        "early_out_macs": card.early_out_macs,
+        "early_out_flops": card.early_out_flops,
+        "weight_bytes": card.weight_bytes,
+        "input": card.input,
+        "receptive_field_px": card.receptive_field_px,
+    }
+
+
+def _facts_before_training(model: str, joints: int) -> dict:
+    """The cost of a network whose number of joints is open."""
+    with training_libraries():
+        from handfast.models import MODELS
+        from handfast.models.cost import network_cost
+        from handfast.sensors.depth_crop import CROP_PX
+
+    builders = {name: builder for name, builder in MODELS.items() if "joints" in builder.keywords}
+    if model not in builders:
+        raise HandfastError(f"--joints: expected one of {', '.join(builders)}, got {model!r}")
+    parameters, macs = network_cost(partial(builders[model], joints=joints), 1, 1, CROP_PX, CROP_PX)
+    return {
+        "model": model,
+        "joints": joints,
+        "parameters": parameters,
+        "macs": macs,
+        "flops": 2 * macs,
+        "weight_bytes": 4 * parameters,
+        "input": {"image": "depth", "height": CROP_PX, "width": CROP_PX},
+    }
+
+
 def _in_lines(fact: str | int | dict) -> str | int:
     """A fact of a model's card; what it says of several things, a line each."""
     return "\n".join(f"{name} {value}" for name, value in fact.items()) if isinstance(fact, dict) else fact
@@ -239,12 +283,8 @@ def _in_lines(fact: str | int | dict) -> str | int:
 
 def _layers_of(model: str) -> list[dict]:
     """The layers that cost anything."""
+    from handfast.evaluation.cost import cost_of_file
     from handfast.runtime.model import read_model
-
-    try:
-        from handfast.evaluation.cost import cost_of_file
-    except ImportError as error:
-        raise HandfastError("--layers reads the graph: pip install 'handfast[train]'") from error
 
     cost = cost_of_file(read_model(model))
     return [asdict(layer) for layer in cost.layers if layer.macs or layer.parameters]
@@ -268,7 +308,7 @@ def _print_summary(summary: dict) -> None:
     print_facts(
         [
             ("source", summary["source"]),
-            ("model", summary["model"]),
+            ("model", f"{summary['model']} ({summary['backend']})"),
             ("frames", f"{summary['frames']}{skipped}"),
             ("speed", f"{summary['frames_per_s']:.0f} frames/s"),
             ("frames with a hand", f"{summary['frames_with_hand']} ({share:.0%})"),

@@ -1,16 +1,14 @@
-"""``handfast train``, ``handfast export`` and ``handfast reproduce``: networks, and the tables of papers."""
+"""``handfast train`` and ``handfast reproduce``: networks, and the tables of papers."""
 
 import json
 import math
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from handfast.cli_common import Json, print_facts
+from handfast.cli_common import Json, print_facts, training_libraries
 from handfast.errors import HandfastError
 from handfast.files import check_ending
 
@@ -21,7 +19,6 @@ TRAIN_EXAMPLES = (
     "handfast train chidananda2019 --data data/tof --run runs/tof8\n\n"
     "handfast train my_recipe.toml --data data/mix --photos my_photos --run runs/mine --devices 2"
 )
-EXPORT_EXAMPLES = "[bold]Example[/]\n\nhandfast export runs/tof8/model.safetensors tof8.onnx"
 REPRODUCE_EXAMPLES = (
     "[bold]Examples[/]\n\n"
     "handfast reproduce --list\n\n"
@@ -49,14 +46,13 @@ def train(
     Stopped at any moment and called again it goes on and ends the same.
     """
     _check_devices(devices)
-    with _training_libraries():
-        from handfast.data.batches import open_batches
+    with training_libraries():
+        from handfast.training.families import load_recipe, open_data
         from handfast.training.hardware import is_first_process
         from handfast.training.loop import MODEL_FILE, train
-        from handfast.training.recipe import load_recipe
 
     loaded = load_recipe(recipe)
-    metrics = train(loaded, open_batches(data, loaded.data, loaded.seed, photos), run, devices=devices)
+    metrics = train(loaded, open_data(loaded, data, photos), run, devices=devices)
     if not is_first_process():
         return
     checkpoint = str(run / MODEL_FILE)
@@ -66,36 +62,6 @@ def train(
     else:
         rows = [(name, f"{value:.4g}") for name, value in metrics.items()]
         print_facts([("recipe", recipe), ("checkpoint", checkpoint), *rows])
-
-
-def export(
-    checkpoint: Annotated[Path, typer.Argument(help="model.safetensors of a run.", metavar="CHECKPOINT")],
-    out: Annotated[Path, typer.Argument(help="The network file to write.", metavar="OUT.onnx")],
-    plain: Annotated[
-        bool, typer.Option("--plain", help="A graph without branches: the decoder runs on every image.")
-    ] = False,
-    as_json: Json = False,
-) -> None:
-    """Write a trained network as a file that handfast runs.
-
-    It has what is needed to find hands and nothing that only training needs.
-    Its decoder does not run where no hand can be seen; --plain is for engines that know no branches.
-    """
-    check_ending(out, ".onnx")
-    with _training_libraries():
-        from handfast.export.early_out import EARLY_OUT_LOGIT
-        from handfast.export.onnx import export_onnx
-        from handfast.training.checkpoint import load_checkpoint
-
-    card = export_onnx(*load_checkpoint(checkpoint), out, None if plain else EARLY_OUT_LOGIT)
-    facts = {"out": str(out)} | {
-        what: card[what]
-        for what in ("name", "parameters", "macs", "flops", "early_out_flops", "weight_bytes")
-    }
-    if as_json:
-        print(json.dumps(facts))
-    else:
-        print_facts(facts.items())
 
 
 def reproduce(
@@ -159,7 +125,7 @@ def reproduce(
         scale = scale or fullest_scale(results, chosen)
     else:
         scale = scale or next(iter(SCALES))
-        with _training_libraries():
+        with training_libraries():
             from handfast.reproduce import rows as making
             from handfast.training.hardware import is_first_process
 
@@ -175,15 +141,6 @@ def reproduce(
         print(json.dumps(printing.as_json(chosen, scale, found, list(wanted))))
     else:
         printing.print_table(chosen, scale, found, list(wanted))
-
-
-@contextmanager
-def _training_libraries() -> Iterator[None]:
-    """Around the imports of what trains."""
-    try:
-        yield
-    except ImportError as error:
-        raise HandfastError(f"{error.name} is not installed: pip install 'handfast[train]'") from error
 
 
 def _say(line: str) -> None:

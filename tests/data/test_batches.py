@@ -4,7 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from handfast.data.arrays import pack
-from handfast.data.batches import MIN_LOOK_PX, BatchSource, Mix, _shuffled, mirror_sample, open_batches
+from handfast.data.batches import MIN_LOOK_PX, BatchSource, Mix, mirror_sample, open_batches
+from handfast.data.order import shuffled
 from handfast.data.synthesis import HEIGHT, WIDTH, make_world, synthesise
 from handfast.errors import HandfastError
 from handfast.sensors.views import hand_size_px
@@ -33,7 +34,7 @@ def test_devices_that_share_a_step_have_the_samples_of_one(arrays):
 @settings(max_examples=30)
 @given(st.integers(1, 500), st.integers(0, 2**31))
 def test_an_epoch_meets_every_frame_once(count, seed):
-    assert sorted(_shuffled(i, count, seed) for i in range(count)) == list(range(count))
+    assert sorted(shuffled(i, count, seed) for i in range(count)) == list(range(count))
 
 
 def test_mirrored_twice_is_unchanged(arrays):

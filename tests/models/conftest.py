@@ -6,6 +6,7 @@ import torch
 from handfast.models import MODELS
 
 LIBRARIES = {"densenet121": "monai", "mobilenetv2": "transformers"}
+KEYPOINT_NETS = [name for name, builder in MODELS.items() if "keypoints_per_hand" in builder.keywords]
 
 
 @pytest.fixture
@@ -21,11 +22,11 @@ def build():
     return build
 
 
-@pytest.fixture(params=tuple(MODELS))
+@pytest.fixture(params=KEYPOINT_NETS)
 def net(request, build):
     return build(request.param)
 
 
-@pytest.fixture(params=[name for name in MODELS if name not in LIBRARIES])
+@pytest.fixture(params=[name for name in KEYPOINT_NETS if name not in LIBRARIES])
 def tofnet(request, build):
     return build(request.param)

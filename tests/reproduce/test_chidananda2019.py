@@ -7,7 +7,7 @@ import pytest
 from handfast.reproduce.chidananda2019 import TABLE1, TABLE2
 from handfast.reproduce.rows import recipe_of
 from handfast.reproduce.tables import Summary, judge
-from handfast.training.recipe import load_recipe
+from handfast.training.families import load_recipe
 
 
 def test_the_rows_by_name():

@@ -20,7 +20,7 @@ from handfast.reproduce.rows import (
 from handfast.reproduce.tables import read_result, result_path
 from handfast.training.checkpoint import save_checkpoint
 from handfast.training.loop import MODEL_FILE, model_card
-from handfast.training.recipe import Recipe
+from handfast.training.tofnet import ToFNetRecipe
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_a_recipe_that_has_changed_is_trained_again_in_a_new_folder(folders, mon
     make(folders, first, rows=["all"])
     monkeypatch.setattr(
         "handfast.reproduce.rows.load_recipe",
-        lambda name: Recipe(model="tofnet-tof8", skeleton="tof8", epochs=3.0),
+        lambda name: ToFNetRecipe(model="tofnet-tof8", skeleton="tof8", epochs=3.0),
     )
     make(folders, second, rows=["all"])
     assert second.runs[0][1] != first.runs[0][1]
@@ -155,7 +155,7 @@ def test_other_data_are_refused(folders):
 
 
 def test_changes_reach_into_tables():
-    recipe = Recipe(model="tofnet-tof8", skeleton="tof8", steps=3)
+    recipe = ToFNetRecipe(model="tofnet-tof8", skeleton="tof8", steps=3)
     other = varied(recipe, {"batch_size": 4, "losses": {"key_pose": 0.0}, "data": {"picture": "depth"}})
     assert other == replace(
         recipe,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from handfast.training.recipe import Recipe
+from handfast.training.tofnet import ToFNetRecipe
 
 
 class RandomData:
@@ -45,7 +45,7 @@ def data():
 
 @pytest.fixture
 def recipe():
-    return Recipe(
+    return ToFNetRecipe(
         model="tofnet-tof8",
         skeleton="tof8",
         auxiliary_skeleton="label17",

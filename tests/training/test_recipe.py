@@ -9,7 +9,8 @@ from handfast.errors import HandfastError
 from handfast.losses import LossWeights
 from handfast.models import MODELS
 from handfast.skeleton import SKELETONS
-from handfast.training.recipe import Recipe, load_recipe
+from handfast.training.families import load_recipe
+from handfast.training.tofnet import ToFNetRecipe
 
 SHIPPED = sorted(path.name.removesuffix(".toml") for path in (files("handfast") / "recipes").iterdir())
 MINIMAL = 'model = "tofnet-tof8"\nskeleton = "tof8"\nsteps = 10\n'
@@ -18,13 +19,14 @@ MINIMAL = 'model = "tofnet-tof8"\nskeleton = "tof8"\nsteps = 10\n'
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_recipes_fit_their_model(name):
     recipe = load_recipe(name)
-    assert len(SKELETONS[recipe.skeleton]) == MODELS[recipe.model].keywords["keypoints_per_hand"]
+    config = MODELS[recipe.model].keywords
+    assert len(SKELETONS[recipe.skeleton]) == config.get("keypoints_per_hand", config.get("joints"))
 
 
 def test_values_and_defaults(tmp_path):
     path = tmp_path / "recipe.toml"
     path.write_text(MINIMAL + "learning_rate = 1\n[losses]\nsegmentation = 0\n")
-    assert load_recipe(path) == Recipe(
+    assert load_recipe(path) == ToFNetRecipe(
         model="tofnet-tof8", skeleton="tof8", steps=10, learning_rate=1, losses=LossWeights(segmentation=0)
     )
 
@@ -69,6 +71,6 @@ def test_a_missing_file_is_named_and_what_there_is(tmp_path):
 
 
 def test_an_epoch_is_a_pass_over_the_frames():
-    recipe = Recipe(model="tofnet-tof8", skeleton="tof8", epochs=2.5, batch_size=8)
+    recipe = ToFNetRecipe(model="tofnet-tof8", skeleton="tof8", epochs=2.5, batch_size=8)
     assert recipe.steps_on(frames=100) == 32  # 31.25
     assert replace(recipe, epochs=0, steps=7).steps_on(frames=100) == 7

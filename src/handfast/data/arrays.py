@@ -32,9 +32,10 @@ def pack(samples: Sequence[HandSample]) -> dict[str, np.ndarray]:
     """n samples of one size, one at least -> arrays to train on.
 
     Pictures, those that there are: amplitude (n, H, W) uint8, depth_mm uint16, colour (n, H, W, 3) uint8,
-    segmentation (n, H, W) uint8. For the two hand slots (left, right): present (n, 2) bool, keypoints_px
-    (n, 2, 21, 2) and keypoints_m (n, 2, 21, 3) float32, visible (n, 2, 21) bool, key_pose and orientation
-    (n, 2) uint8. Of two hands of one side the slot keeps the one that is seen more.
+    segmentation (n, H, W) uint8. intrinsics (n, 4) float64: fx, fy, cx, cy of the cameras.
+    For the two hand slots (left, right): present (n, 2) bool, keypoints_px (n, 2, 21, 2) and keypoints_m
+    (n, 2, 21, 3) float32, visible (n, 2, 21) bool, key_pose and orientation (n, 2) uint8. Of two hands of one
+    side the slot keeps the one that is seen more.
     """
     return _stacked(samples, len(samples))
 
@@ -67,6 +68,7 @@ def _row(sample: HandSample) -> dict[str, np.ndarray]:
         "key_pose": np.zeros(2, np.uint8),
         "orientation": np.zeros(2, np.uint8),
     }
+    camera = {"intrinsics": np.array([getattr(frame.camera, name) for name in ("fx", "fy", "cx", "cy")])}
     height, width = frame.shape
     for hand in sample.hands:
         slot = SIDES.index(hand.side)
@@ -79,7 +81,7 @@ def _row(sample: HandSample) -> dict[str, np.ndarray]:
         slots["visible"][slot] = hand.visible
         slots["key_pose"][slot] = hand.key_pose
         slots["orientation"][slot] = hand.orientation
-    return {name: picture for name, picture in pictures.items() if picture is not None} | slots
+    return {name: picture for name, picture in pictures.items() if picture is not None} | camera | slots
 
 
 def inside_image(points_px: np.ndarray, width: int, height: int) -> np.ndarray:

@@ -15,6 +15,7 @@ from handfast.data.arrays import MIN_INSIDE, inside_image, load_split
 from handfast.data.augment import PICTURES, augment, clean_picture
 from handfast.data.cards import finished_card
 from handfast.data.composite import over_background, two_handed
+from handfast.data.order import shuffled
 from handfast.data.photos import Photos, load_photos, observe_infrared, observe_photo
 from handfast.data.synthesis import HEIGHT, WIDTH
 from handfast.errors import HandfastError
@@ -112,7 +113,7 @@ class BatchSource:
         if self.photos is not None and rng.random() < self.mix.photo_share:
             return rng, ()
         epoch, place = divmod(position, len(self))
-        index = int(self.order[_shuffled(place, len(self), self.seed + epoch)])
+        index = int(self.order[shuffled(place, len(self), self.seed + epoch)])
         if self.mix.composite_share > 0 and rng.random() < self.mix.composite_share:
             return rng, (index, *self._partner(rng, index))
         return rng, (index,)
@@ -305,19 +306,3 @@ def random_look(rng: np.random.Generator, hand_px: np.ndarray) -> np.ndarray:
         zoom=np.exp(rng.normal(0, 0.12)),
         turn_rad=rng.normal(0, 0.3),
     )
-
-
-def _shuffled(place: int, count: int, seed: int) -> int:
-    """Position ``place`` of a pseudo-random permutation of range(count), without storing it: a Feistel
-    network on the next power of four, walked until the value falls inside."""
-    half_bits = max(1, (int(count - 1).bit_length() + 1) // 2)
-    mask = (1 << half_bits) - 1
-    while True:
-        left, right = place >> half_bits, place & mask
-        for round_ in range(4):
-            mixed = (right * 0x9E3779B1 + seed * 0x85EBCA6B + round_ * 0xC2B2AE35) & 0xFFFFFFFF
-            mixed = ((mixed ^ (mixed >> 15)) * 0x2C1B3C6D) & 0xFFFFFFFF
-            left, right = right, left ^ ((mixed ^ (mixed >> 13)) & mask)
-        place = (left << half_bits) | right
-        if place < count:
-            return place

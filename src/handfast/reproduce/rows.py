@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from handfast import __version__
-from handfast.data.batches import open_batches
 from handfast.data.benchmarks import BENCHMARKS
 from handfast.data.cards import CARD, read_card
 from handfast.data.generate import in_processes, make, plan
@@ -22,9 +21,10 @@ from handfast.reproduce.measure import measure_model
 from handfast.reproduce.tables import SCALES, Result, Row, Table, read_result, result_path, write_result
 from handfast.runtime.model import load_model
 from handfast.training.checkpoint import load_checkpoint
+from handfast.training.families import load_recipe, open_data
 from handfast.training.hardware import hardware_facts, is_first_process
 from handfast.training.loop import MODEL_FILE, train
-from handfast.training.recipe import Recipe, load_recipe
+from handfast.training.recipe import Recipe
 
 # A longer time between two lines of a run's log was an interruption.
 LONGEST_GAP_S, LONGEST_GAP_MEDIANS = 60.0, 10.0
@@ -57,7 +57,7 @@ class Job:
 
 def train_on(recipe: Recipe, data: Path, run_dir: Path, devices: int) -> None:
     """Train, or go on where a run stopped."""
-    train(recipe, open_batches(data, recipe.data, recipe.seed), run_dir, devices=devices)
+    train(recipe, open_data(recipe, data), run_dir, devices=devices)
 
 
 def reproduce(

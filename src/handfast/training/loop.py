@@ -7,11 +7,11 @@ uninterrupted one would have seen and ends in the same weights, bit for bit, on 
 import math
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
-from typing import NoReturn, Protocol
+from typing import NoReturn
 
 import torch
 from lightning_fabric import Fabric
@@ -19,44 +19,22 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from handfast.errors import HandfastError
-from handfast.losses import Targets, multitask_losses, total_loss
+from handfast.losses import total_loss
 from handfast.models import MODELS
-from handfast.models.tofnet import HEATMAP_STRIDE, INPUT_HEIGHT, INPUT_WIDTH
 from handfast.training.checkpoint import (
     initialise_from,
     load_training_state,
     save_checkpoint,
     save_training_state,
 )
+from handfast.training.families import make_task
 from handfast.training.gradnorm import GradNorm
 from handfast.training.log import RunLog
-from handfast.training.multitask import Batch, MultiTaskToFNet
 from handfast.training.recipe import Recipe
-from handfast.training.validation import validate
+from handfast.training.task import Task, TrainingData
 
 PREFETCHED_BATCHES = 4
 MODEL_FILE, STATE_FILE, FAILED_FILE = "model.safetensors", "state.safetensors", "failed.safetensors"
-
-
-class TrainingData(Protocol):
-    """Labelled images, see ``MultiTaskToFNet.tensors`` for what a batch holds.
-
-    name: identifies the data in the model's card. validation: held-out batches by kind, may be empty.
-    Its length is that of an epoch, in frames.
-    """
-
-    name: str
-    validation: Mapping[str, Sequence[Batch]]
-
-    def __len__(self) -> int: ...
-
-    def origin(self, step: int, batch_size: int) -> str:
-        """Which files the batch of a step was made from."""
-        ...
-
-    def batch(self, step: int, batch_size: int) -> Batch:
-        """The batch of a step, the same whenever it is asked for."""
-        ...
 
 
 def train(
@@ -87,7 +65,7 @@ def train(
         raise HandfastError(
             f"{devices} devices in {recipe.precision}: cannot be had here ({error})"
         ) from error
-    task = MultiTaskToFNet(recipe).to(memory_format=torch.channels_last)
+    task = make_task(recipe).to(memory_format=torch.channels_last)
     if recipe.init_from:
         initialise_from(task.net, recipe.init_from)
     average = AveragedModel(task.net, multi_avg_fn=_warmed_up_average(recipe.ema_decay), use_buffers=True)
@@ -97,7 +75,7 @@ def train(
     )
     model, optimizer = fabric.setup(task, optimizer)
 
-    gradnorm = GradNorm(recipe.losses.of_tasks()) if recipe.weighting == "gradnorm" else None
+    gradnorm = GradNorm(task.weights) if recipe.weighting == "gradnorm" else None
 
     state_path = run_dir / STATE_FILE
     start, metrics = 0, {}
@@ -142,10 +120,10 @@ def train(
                 group["lr"] = learning_rate(recipe, step, steps)
             # Here and not in the model, since reduced precision is for its layers only.
             predictions = model(fabric.to_device(image))
-            losses = multitask_losses(*predictions, fabric.to_device(targets), recipe.sigma_px)
+            losses = task.losses(predictions, fabric.to_device(targets))
             if gradnorm:
-                gradnorm.update(losses, task.net.shared_weight, fabric.backward)
-            total = total_loss(losses, gradnorm.weights if gradnorm else recipe.losses.of_tasks())
+                gradnorm.update(losses, task.shared_weight, fabric.backward)
+            total = total_loss(losses, gradnorm.weights if gradnorm else task.weights)
             if not math.isfinite(total.item()):
                 broken = ", ".join(name for name, value in losses.items() if not math.isfinite(value.item()))
                 give_up(step, f"the loss is {total.item()} ({broken})")
@@ -174,7 +152,7 @@ def train(
                 metrics = {
                     f"{kind}_{name}": value
                     for kind, batches in data.validation.items()
-                    for name, value in validate(average.module, batches, task.skeleton).items()
+                    for name, value in task.validate(average.module, batches).items()
                 }
                 log.scalars("validation", done, metrics)
                 last_validation_s = time.monotonic()
@@ -195,14 +173,12 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
 
 def model_card(recipe: Recipe, data_name: str, step: int, metrics: dict[str, float]) -> dict:
     """What a user of the net must know about it, as JSON-able values; the export adds its cost."""
-    image = "depth" if recipe.data.picture == "depth" else "amplitude"
     return {
         "family": recipe.model.split("-")[0],
         "name": recipe.model,
         "config": dict(MODELS[recipe.model].keywords),
         "skeleton": recipe.skeleton,
-        "input": {"image": image, "height": INPUT_HEIGHT, "width": INPUT_WIDTH, "range": [0.0, 1.0]},
-        "heatmap_stride": HEATMAP_STRIDE,
+        **recipe.interface(),
         "recipe_hash": recipe.hash,
         "trained_on": data_name,
         "step": step,
@@ -228,8 +204,8 @@ def _warmed_up_average(decay: float):
 
 
 def _prefetch(
-    task: MultiTaskToFNet, data: TrainingData, batch_size: int, numbers: Sequence[int]
-) -> Iterator[tuple[Tensor, Targets]]:
+    task: Task, data: TrainingData, batch_size: int, numbers: Sequence[int]
+) -> Iterator[tuple[Tensor, object]]:
     """The batches of these numbers, in order, prepared ahead by one thread."""
     with ThreadPoolExecutor(max_workers=1) as executor:
         ahead: deque = deque()

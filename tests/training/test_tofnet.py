@@ -9,8 +9,7 @@ import torch
 from handfast.losses import multitask_losses
 from handfast.models.tofnet import Prediction
 from handfast.skeleton import HAND21, TOF8
-from handfast.training.multitask import MultiTaskToFNet
-from handfast.training.validation import validate
+from handfast.training.tofnet import MultiTaskToFNet, validate
 
 
 def test_targets_are_the_skeletons_points(recipe, data):

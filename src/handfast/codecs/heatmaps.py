@@ -1,4 +1,4 @@
-"""Between key-points and what a net predicts: encode and decode side by side."""
+"""Key-points as heat-maps, and back."""
 
 import numpy as np
 

@@ -1,0 +1,162 @@
+"""Training batches of depth crops of one right hand, turned, scaled and degraded at random.
+
+Batch k is a function of k, whatever was asked for before.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from handfast.data.arrays import load_split
+from handfast.data.cards import finished_card
+from handfast.data.depth import CUBE_M, SIZE_PX
+from handfast.data.order import shuffled
+from handfast.errors import HandfastError
+from handfast.geometry import Camera, apply_affine, crop_affine
+from handfast.sensors.depth_crop import DepthCrop, box_about, crop_hand
+from handfast.skeleton import SIDES
+
+Batch = dict[str, np.ndarray]
+
+RIGHT = SIDES.index("right")
+# Of the cube that is cut out of a frame: its width, and how far from the hand's middle a finder may put it.
+CUBE_MM, CENTRE_ERROR_MM = 300.0, 12.0
+SCALE_RANGE, ASPECT_RANGE = (0.85, 1.15), (0.9, 1.1)
+NOISE_MM, HOLES, HOLE_PX = 2.0, 3, (2, 9)
+VALIDATION_BATCH, VALIDATION_BATCHES = 50, 10
+
+
+@dataclass(frozen=True)
+class DepthMix:
+    """What is done to the frames. turn_rad: the farthest turn about the viewing axis. degraded_share: of the
+    crops, those with more noise and holes than the sensor gave them."""
+
+    turn_rad: float = float(np.pi)
+    degraded_share: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.turn_rad <= np.pi:
+            raise HandfastError(f"data: turn_rad must be in 0..pi, got {self.turn_rad}")
+        if not 0 <= self.degraded_share <= 1:
+            raise HandfastError(f"data: degraded_share must be in 0..1, got {self.degraded_share}")
+
+
+@dataclass(frozen=True, eq=False)
+class DepthBatches:
+    """Crops of labelled frames by step.
+
+    arrays: as from load_split. name: for the cards of models trained on it. shard_frames: frames of a shard
+    of the split. validation: batches kept aside, by kind. mix: None to take frames as they are.
+    """
+
+    arrays: dict[str, np.ndarray]
+    seed: int
+    mix: DepthMix | None
+    name: str = "synthetic"
+    shard_frames: int = 1
+    validation: Mapping[str, tuple[Batch, ...]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.arrays["depth_mm"])
+
+    def batch(self, step: int, batch_size: int) -> Batch:
+        """Batch number ``step``: depth (b, 128, 128) float32 as ``DepthCrop.depth``, intrinsics (b, 4) of the
+        crops' cameras, centre_mm (b, 3) and joints_mm (b, 21, 3) in camera space, float64. Every pass over
+        the data has its own order."""
+        samples = [self._sample(step * batch_size + i) for i in range(batch_size)]
+        return {name: np.stack([s[name] for s in samples]) for name in samples[0]}
+
+    def origin(self, step: int, batch_size: int) -> str:
+        """Which files batch number ``step`` was made from."""
+        indices = [self._choose(step * batch_size + i) for i in range(batch_size)]
+        shards = sorted({index // self.shard_frames for index in indices})
+        return ", ".join(f"shard-{shard:05d}.tar" for shard in shards)
+
+    def _choose(self, position: int) -> int:
+        epoch, place = divmod(position, len(self))
+        return shuffled(place, len(self), self.seed + epoch) if self.mix else place
+
+    def _sample(self, position: int) -> dict[str, np.ndarray]:
+        index = self._choose(position)
+        rng = np.random.default_rng([self.seed, 5, position])
+        while True:
+            depth_mm = self.arrays["depth_mm"][index]
+            camera = Camera(*self.arrays["intrinsics"][index], SIZE_PX, SIZE_PX)
+            joints_mm = 1000.0 * self.arrays["keypoints_m"][index, RIGHT].astype(np.float64)
+            if self.mix is None:
+                crop = crop_hand(depth_mm, camera, box_about(middle_mm(camera), camera, CUBE_MM))
+            else:
+                crop, joints_mm = _augmented(rng, depth_mm, camera, joints_mm, self.mix)
+            if crop is not None:
+                return _as_sample(crop, joints_mm)
+            index = (index + 1) % len(self)  # too little of this hand is left
+
+
+def open_depth_batches(folder: Path, mix: DepthMix, seed: int) -> DepthBatches:
+    """A folder made by ``handfast synth bench-depth`` -> batches of train/, validated on validation/.
+
+    Raises HandfastError when anything is missing or broken, and for another benchmark.
+    """
+    card = finished_card(folder, "train")
+    if card.benchmark != "bench-depth":
+        raise HandfastError(
+            f"{folder}: expected bench-depth, got {card.benchmark}; make it with handfast synth"
+        )
+    held_out = DepthBatches(load_split(folder, finished_card(folder, "validation"), "validation"), 0, None)
+    return DepthBatches(
+        load_split(folder, card, "train"),
+        seed,
+        mix,
+        name=f"{card.frames('train')} frames of {card.benchmark}, seed {card.seed}",
+        shard_frames=card.shard_clips * card.clip_frames,
+        validation={
+            "crops": tuple(held_out.batch(step, VALIDATION_BATCH) for step in range(VALIDATION_BATCHES))
+        },
+    )
+
+
+def middle_mm(camera: Camera) -> np.ndarray:
+    """The middle (3,) in camera space of the cube that a frame of bench-depth shows."""
+    return camera.unproject(np.full(2, (SIZE_PX - 1) / 2), np.array(1000 * CUBE_M * camera.fx / SIZE_PX))
+
+
+def _augmented(
+    rng: np.random.Generator, depth_mm: np.ndarray, camera: Camera, joints_mm: np.ndarray, mix: DepthMix
+) -> tuple[DepthCrop | None, np.ndarray]:
+    """A crop and its joints, turned and stretched in the image at their depths, as Wan et al. do it."""
+    middle = (SIZE_PX - 1) / 2
+    turn = crop_affine((middle, middle), SIZE_PX, SIZE_PX, SIZE_PX, rng.uniform(-mix.turn_rad, mix.turn_rad))
+    stretch = np.sqrt(rng.uniform(*ASPECT_RANGE))
+    A = np.array([[stretch, 0, middle * (1 - stretch)], [0, 1 / stretch, middle * (1 - 1 / stretch)]])
+    A = A @ np.vstack([turn, (0, 0, 1)])
+    turned_mm = cv2.warpAffine(depth_mm, A, (SIZE_PX, SIZE_PX), flags=cv2.INTER_NEAREST)
+    moved_mm = camera.unproject(apply_affine(A, camera.project(joints_mm)), joints_mm[:, 2])
+    centre_mm = middle_mm(camera) + CENTRE_ERROR_MM * rng.standard_normal(3)
+    if rng.random() < mix.degraded_share:
+        turned_mm = _degraded(rng, turned_mm)
+    box = box_about(centre_mm, camera, CUBE_MM * rng.uniform(*SCALE_RANGE))
+    return crop_hand(turned_mm, camera, box), moved_mm
+
+
+def _degraded(rng: np.random.Generator, depth_mm: np.ndarray) -> np.ndarray:
+    """With noise, and with holes."""
+    noisy_mm = depth_mm + np.rint(NOISE_MM * rng.standard_normal(depth_mm.shape, np.float32))
+    noisy_mm = np.where(depth_mm > 0, noisy_mm, 0).clip(0).astype(np.uint16)
+    for _ in range(rng.integers(0, HOLES + 1)):
+        x, y = rng.integers(0, depth_mm.shape[1]), rng.integers(0, depth_mm.shape[0])
+        width, height = rng.integers(*HOLE_PX, 2)
+        noisy_mm[y : y + height, x : x + width] = 0
+    return noisy_mm
+
+
+def _as_sample(crop: DepthCrop, joints_mm: np.ndarray) -> dict[str, np.ndarray]:
+    camera = crop.camera
+    return {
+        "depth": crop.depth,
+        "intrinsics": np.array([camera.fx, camera.fy, camera.cx, camera.cy]),
+        "centre_mm": np.asarray(crop.centre_mm, np.float64),
+        "joints_mm": np.asarray(joints_mm, np.float64),
+    }

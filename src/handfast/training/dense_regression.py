@@ -1,0 +1,119 @@
+"""How dense regression is trained: its recipe, what a step runs, and its validation."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from handfast.codecs.dense import DenseMaps, decode_joints, encode_joints
+from handfast.data.depth_batches import DepthMix
+from handfast.errors import HandfastError
+from handfast.geometry import Camera
+from handfast.losses import dense_loss
+from handfast.models import MODELS
+from handfast.models.dense_regression import DensePrediction, DenseRegression, map_size
+from handfast.sensors.depth_crop import CROP_PX, DepthCrop
+from handfast.skeleton import SKELETONS, Skeleton
+from handfast.training.checkpoint import load_checkpoint
+from handfast.training.recipe import Recipe
+from handfast.training.task import Batch, Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenseRecipe(Recipe):
+    """teacher: the checkpoint of a net whose maps are learnt from as well as the labels', "" for none; its
+    highest level teaches ours (knowledge distillation, section 4.4). data: what batches are made of."""
+
+    teacher: str = ""
+    data: DepthMix = field(default_factory=DepthMix)
+
+    def interface(self) -> dict:
+        return {"input": {"image": "depth crop", "height": CROP_PX, "width": CROP_PX}}
+
+
+class DenseTask(Task):
+    """``net`` is what ships. Calling it makes the maps of all branches, and the teacher's."""
+
+    def __init__(self, recipe: DenseRecipe) -> None:
+        super().__init__()
+        self.weights = {"maps": 1.0, "teacher": 1.0}
+        self.net: DenseRegression = MODELS[recipe.model]()
+        self.skeleton = SKELETONS[recipe.skeleton]
+        if len(self.skeleton) != self.net.joints:
+            raise HandfastError(
+                f"recipe: {recipe.model} predicts {self.net.joints} joints, skeleton {recipe.skeleton} has "
+                f"{len(self.skeleton)}; choose a matching pair"
+            )
+        # Not a part of the module: it is neither trained nor saved.
+        self._teacher = (load_checkpoint(Path(recipe.teacher))[0],) if recipe.teacher else ()
+
+    @property
+    def shared_weight(self) -> Tensor:
+        return next(reversed(list(self.net.stem.parameters())))
+
+    def forward(self, depth: Tensor) -> tuple[list[DensePrediction], DensePrediction | None]:
+        taught = None
+        for teacher in self._teacher:
+            with torch.no_grad():
+                taught = teacher.to(depth.device)(depth)
+        return self.net.branches(depth), taught
+
+    def losses(
+        self,
+        predictions: tuple[list[DensePrediction], DensePrediction | None],
+        targets: dict[int, DensePrediction],
+    ) -> dict[str, Tensor]:
+        branches, taught = predictions
+        losses = {"maps": dense_loss(branches, targets)}
+        if taught is not None:
+            highest = branches[-1]
+            losses["teacher"] = dense_loss([highest], {highest.heatmaps_2d.shape[-1]: taught})
+        return losses
+
+    def tensors(self, batch: Batch) -> tuple[Tensor, dict[int, DensePrediction]]:
+        """As of ``DepthBatches.batch`` -> (b, 1, 128, 128) and the maps of each of the net's sizes."""
+        joints_mm = self.skeleton.select(batch["joints_mm"])
+        crops = crops_of(batch)
+        targets = {}
+        for level in self.net.levels:
+            size = map_size(level)
+            maps = [encode_joints(joints, crop, size) for joints, crop in zip(joints_mm, crops, strict=True)]
+            stacked = (torch.from_numpy(np.stack(kind)) for kind in zip(*maps, strict=True))
+            targets[size] = DensePrediction(*stacked)
+        return torch.from_numpy(batch["depth"])[:, None], targets
+
+    def validate(self, net: DenseRegression, batches: Iterable[Batch]) -> dict[str, float]:
+        """The mean error of the joints at each level, in mm."""
+        errors: dict[int, list[float]] = {}
+        for batch in batches:
+            for level, error_mm in zip(net.levels, errors_mm(net, batch, self.skeleton), strict=True):
+                errors.setdefault(level, []).append(error_mm)
+        return {f"error_mm_l{level}": float(np.mean(of_level)) for level, of_level in errors.items()}
+
+
+def crops_of(batch: Batch) -> list[DepthCrop]:
+    """The crops that a batch is made of."""
+    return [
+        DepthCrop(depth, Camera(*intrinsics, CROP_PX, CROP_PX), centre_mm)
+        for depth, intrinsics, centre_mm in zip(
+            batch["depth"], batch["intrinsics"], batch["centre_mm"], strict=True
+        )
+    ]
+
+
+@torch.inference_mode()
+def errors_mm(net: DenseRegression, batch: Batch, skeleton: Skeleton) -> Sequence[float]:
+    """The mean error of each level of the last stack. A joint that is not found counts as the middle."""
+    depth = torch.from_numpy(batch["depth"])[:, None].to(next(net.parameters()).device)
+    branches = net.branches(depth)[-len(net.levels) :]
+    joints_mm, crops = skeleton.select(batch["joints_mm"]), crops_of(batch)
+    found = []
+    for branch in branches:
+        maps = DenseMaps(*(kind.float().cpu().numpy() for kind in branch))
+        decoded_mm, _ = decode_joints(maps, crops)
+        decoded_mm = np.where(np.isnan(decoded_mm), batch["centre_mm"][:, None], decoded_mm)
+        found.append(float(np.linalg.norm(decoded_mm - joints_mm, axis=-1).mean()))
+    return found

@@ -1,0 +1,58 @@
+"""What the loop asks of a family of networks."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+from torch import Tensor, nn
+
+Batch = dict[str, np.ndarray]
+
+
+class Task(nn.Module, ABC):
+    """A network as it is trained, with whatever only training needs; calling it makes the predictions.
+
+    net: what ships. weights: of the losses, by name.
+    """
+
+    net: nn.Module
+    weights: Mapping[str, float]
+
+    @abstractmethod
+    def tensors(self, batch: Batch) -> tuple[Tensor, object]:
+        """A batch of labels -> the input of a call, and the targets, on the CPU."""
+
+    @abstractmethod
+    def losses(self, predictions: object, targets: object) -> dict[str, Tensor]:
+        """Each loss by its name, unweighted."""
+
+    @abstractmethod
+    def validate(self, net: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
+        """How well a network like ``net``, in evaluation mode, does on labelled batches."""
+
+    @property
+    @abstractmethod
+    def shared_weight(self) -> Tensor:
+        """The parameters of the last layer that all losses depend on."""
+
+
+class TrainingData(Protocol):
+    """Labelled images, see the task's ``tensors`` for what a batch holds.
+
+    name: identifies the data in the model's card. validation: held-out batches by kind, may be empty.
+    Its length is that of an epoch, in frames.
+    """
+
+    name: str
+    validation: Mapping[str, Sequence[Batch]]
+
+    def __len__(self) -> int: ...
+
+    def origin(self, step: int, batch_size: int) -> str:
+        """Which files the batch of a step was made from."""
+        ...
+
+    def batch(self, step: int, batch_size: int) -> Batch:
+        """The batch of a step, the same whenever it is asked for."""
+        ...

@@ -1,0 +1,199 @@
+"""The command that exports: thin, with one line for what is wrong, and nothing written then."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import onnx
+import pytest
+from onnx import helper
+
+import handfast
+from handfast.models import MODELS
+from handfast.runtime.model import load_model, read_model
+from handfast.training.checkpoint import save_checkpoint
+from handfast.training.loop import MODEL_FILE, model_card
+from handfast.training.tofnet import ToFNetRecipe
+
+
+@pytest.fixture
+def run(handfast_command, monkeypatch, tmp_path):
+    """The command, run in an empty folder; the object that it prints, as --json is asked for."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        code, stdout, stderr = handfast_command("export", *arguments, "--json")
+        assert (code, stderr) == (0, "")
+        return json.loads(stdout.splitlines()[-1])
+
+    return run
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    recipe = ToFNetRecipe(model="tofnet-tof8", skeleton="tof8", steps=1)
+    save_checkpoint(tmp_path / MODEL_FILE, MODELS["tofnet-tof8"](), model_card(recipe, "nothing", 0, {}))
+    return tmp_path / MODEL_FILE
+
+
+@pytest.mark.parametrize(("option", "operators"), [((), {"If"}), (("--plain",), set())])
+def test_a_checkpoint_becomes_a_network_that_runs(run, checkpoint, tmp_path, option, operators):
+    facts = run(checkpoint, "--out", "new/net.onnx", *option)
+    model = load_model(tmp_path / "new" / "net.onnx")
+    assert (model.card.parameters, model.card.flops) == (facts["parameters"], facts["flops"])
+    nodes = {node.op_type for node in onnx.load(tmp_path / "new" / "net.onnx").graph.node}
+    assert nodes & {"If"} == operators
+
+
+def test_a_packaged_model_is_written_as_it_is(run, tmp_path):
+    facts = run("tofnet-tof8", "--out", "net.onnx")
+    assert facts["name"] == "tofnet-tof8" and facts["weight_bytes"] == 4 * facts["parameters"]
+    assert (tmp_path / "net.onnx").read_bytes() == read_model("tofnet-tof8")
+
+
+def make(folder, *arguments):
+    if shutil.which("make") is None or shutil.which("cc") is None:
+        pytest.skip("no make or no C compiler is installed")
+    return subprocess.run(
+        ["make", "-s", "-C", folder, *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def test_the_c_of_a_packaged_model_passes_its_test(run, tmp_path):
+    facts = run("tofnet-tof8", "--to", "c", "--out", "new/tof8")
+    folder = tmp_path / "new" / "tof8"
+    assert {path.name: path.stat().st_size for path in folder.iterdir()} == facts["files"]
+    assert {"tofnet_tof8.h", "tofnet_tof8.c", "tofnet_tof8_weights.h", "Makefile"} <= facts["files"].keys()
+    assert f"ARENA_BYTES {facts['arena_bytes']}\n" in (folder / "tofnet_tof8.h").read_text()
+    assert (
+        facts["target"] == "generic" and facts["weight_bytes"] == load_model("tofnet-tof8").card.weight_bytes
+    )
+
+    done = make(folder, "test", "CFLAGS=-std=c99 -pedantic -Wall -Wextra -Werror -ffp-contract=off -O1")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("found 3, expected 3\nPASS\n")
+
+    golden = (folder / "golden.h").read_text()
+    (folder / "golden.h").write_text(golden.replace("GOLDEN_FOUND 3", "GOLDEN_FOUND 2"))
+    done = make(folder, "test")
+    assert done.returncode != 0 and "found 3, expected 2\nFAIL\n" in done.stdout
+
+
+def test_a_key_point_elsewhere_fails_the_test(run, tmp_path):
+    run("tofnet-tof8", "--to", "c", "--out", "c")
+    header = tmp_path / "c" / "golden.h"
+    before, points = header.read_text().split("golden_keypoints[] = {\n")
+    first, rest = points.split(",", 1)
+    header.write_text(f"{before}golden_keypoints[] = {{\n{first} + 0.002f,{rest}")
+    done = make(tmp_path / "c", "test")
+    assert done.returncode != 0 and done.stdout.splitlines()[-1] == "FAIL"
+
+
+def test_8_bit_c_passes_its_test(run, tmp_path):
+    facts = run("tofnet-tof8", "--to", "c", "--int8", "--out", "c")
+    assert facts["numbers"] == "int8" and facts["arena_bytes"] <= 48 * 1024
+    assert facts["weight_bytes"] < load_model("tofnet-tof8").card.weight_bytes / 3
+    done = make(
+        tmp_path / "c", "test", "CFLAGS=-std=c99 -pedantic -Wall -Wextra -Werror -ffp-contract=off -O1"
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("found 3, expected 3\nPASS\n")
+    assert "GOLDEN_TOLERANCE 0.0001f" in (tmp_path / "c" / "golden.h").read_text()
+
+
+def test_8_bit_c_for_avx512_is_compiled_for_its_dot_products(run, tmp_path):
+    run("tofnet-tof8", "--to", "c", "--int8", "--target", "avx512", "--out", "c")
+    assert "-mavx512vnni" in (tmp_path / "c" / "Makefile").read_text()
+
+
+@pytest.mark.parametrize("option", [(), ("--plain",)])
+def test_a_checkpoint_becomes_c(run, checkpoint, tmp_path, option):
+    facts = run(checkpoint, "--to", "c", "--target", "avx2", *option, "--out", "c")
+    assert (facts["name"], facts["target"]) == ("tofnet-tof8", "avx2")
+    assert "-mavx2" in (tmp_path / "c" / "Makefile").read_text()
+    assert ("-FLT_MAX" in (tmp_path / "c" / "tofnet_tof8.c").read_text()) == ("--plain" in option)
+
+
+def test_facts_are_printed(handfast_command, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    code, stdout, stderr = handfast_command("export", "tofnet-tof8", "--to", "c", "--out", "c")
+    assert (code, stderr) == (0, "")
+    lines = dict(line.split(maxsplit=1) for line in stdout.splitlines())
+    assert lines["target"].strip() == "generic" and "arena_bytes" in lines
+    assert lines["tofnet_tof8.h"].strip().endswith(" bytes")
+
+
+def foreign_model(folder):
+    """A packaged network with a layer in it that has no kernel: the path of its file."""
+    model = onnx.load_from_string(read_model("tofnet-tof8"))
+    relu = next(node for node in model.graph.node if node.op_type == "Relu")
+    relu.CopyFrom(helper.make_node("Sigmoid", list(relu.input), list(relu.output), name="the_odd_one"))
+    onnx.save(model, folder / "foreign.onnx")
+    return "foreign.onnx"
+
+
+BAD_INPUT = {
+    "no checkpoint": (("no.safetensors", "--out", "net.onnx"), "no.safetensors: expected a whole"),
+    "another ending": (("no.safetensors", "--out", "net.pt"), "ends in .onnx"),
+    "unknown model": (("tofnet", "--out", "net.onnx"), "expected tofnet-hand21, tofnet-tof8 or"),
+    "unknown model as C": (("tofnet", "--to", "c", "--out", "c"), "expected tofnet-hand21, tofnet-tof8 or"),
+    "unknown format": (
+        ("tofnet-tof8", "--to", "tflite", "--out", "c"),
+        "--to: expected onnx or c, got 'tflite'",
+    ),
+    "unknown target": (
+        ("tofnet-tof8", "--to", "c", "--target", "z80", "--out", "c"),
+        "'z80': expected generic,",
+    ),
+    "a target of no use": (("tofnet-tof8", "--target", "neon", "--out", "a.onnx"), "--target is for --to c"),
+    "8 bits of no use": (("tofnet-tof8", "--int8", "--out", "a.onnx"), "--int8 is for --to c"),
+    "plain of a network": (("tofnet-tof8", "--plain", "--out", "a.onnx"), "the .safetensors file of a run"),
+    "no kernel": (
+        ("foreign.onnx", "--to", "c", "--out", "c"),
+        "layer the_odd_one: Sigmoid as it is used there",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_INPUT)
+def test_bad_input_is_one_line_and_exit_code_2(handfast_command, monkeypatch, tmp_path, case):
+    monkeypatch.chdir(tmp_path)
+    foreign_model(tmp_path)
+    arguments, expected = BAD_INPUT[case]
+    code, stdout, stderr = handfast_command("export", *arguments, "--json")
+    assert (code, stdout) == (2, "")
+    assert stderr.startswith("error: ") and stderr.count("\n") == 1 and expected in stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["foreign.onnx"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "missing"),
+    [
+        (("model.safetensors", "--out", "net.onnx"), ("torch", "onnx")),
+        (("tofnet-tof8", "--to", "c", "--out", "c"), ("onnx",)),
+        (("tofnet-tof8", "--to", "c", "--out", "c"), ()),
+    ],
+)
+def test_torch_is_needed_for_checkpoints_and_onnx_for_c(tmp_path, arguments, missing):
+    program = (
+        "import sys\n"
+        f"sys.modules.update(dict.fromkeys(('torch', 'lightning_fabric', *{missing!r})))\n"
+        "from handfast.cli import main\n"
+        "main()\n"
+    )
+    command = [sys.executable, "-c", program, "export", *arguments]
+    environment = os.environ | {"PYTHONPATH": str(Path(handfast.__file__).parents[1])}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    if missing:
+        assert (done.returncode, done.stdout, list(tmp_path.iterdir())) == (2, "", [])
+        assert done.stderr.endswith("pip install 'handfast[train]'\n") and done.stderr.count("\n") == 1
+    else:
+        assert (done.returncode, done.stderr) == (0, "") and (tmp_path / "c" / "tofnet_tof8.c").is_file()
+
+
+def test_help_shows_examples(handfast_command):
+    code, stdout, _ = handfast_command("export", "--help")
+    assert code == 0 and "handfast export tofnet-tof8 --to c" in stdout

@@ -1,0 +1,112 @@
+"""Dense regression learns: its targets are the codec's, its losses fall, its errors are counted in mm."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from handfast.codecs.dense import DenseMaps, decode_joints
+from handfast.data.depth_batches import DepthBatches, DepthMix, open_depth_batches
+from handfast.errors import HandfastError
+from handfast.models.dense_regression import DensePrediction
+from handfast.skeleton import NYU14
+from handfast.training.dense_regression import DenseRecipe, DenseTask, crops_of, errors_mm
+from handfast.training.families import load_recipe, open_data
+from handfast.training.loop import MODEL_FILE, train
+
+
+@pytest.fixture(scope="module")
+def recipe():
+    return DenseRecipe(
+        model="dense-lean-supervised", skeleton="nyu14", steps=3, batch_size=2, warmup_steps=1,
+        gradient_clip=1e4, precision="32-true", log_every_steps=1,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def batch(depth_folder):
+    source = open_depth_batches(depth_folder, DepthMix(), 3)
+    return DepthBatches(source.arrays, 0, None).batch(0, 3)
+
+
+def test_targets_are_those_of_the_codec(recipe, batch):
+    depth, targets = DenseTask(recipe).tensors(batch)
+    assert depth.shape == (3, 1, 128, 128) and sorted(targets) == [4, 8, 16, 32]
+    decoded_mm, _ = decode_joints(DenseMaps(*(kind.numpy() for kind in targets[32])), crops_of(batch))
+    joints_mm = NYU14.select(batch["joints_mm"])
+    reached = np.linalg.norm(decoded_mm - joints_mm, axis=-1)
+    assert np.nanmedian(reached) < 0.5
+
+
+class Oracle(torch.nn.Module):
+    """Predicts the targets of one batch, but for joints that it does not find."""
+
+    def __init__(self, targets, lost):
+        super().__init__()
+        self.unused = torch.nn.Parameter(torch.zeros(1))
+        self.levels = (4,)
+        maps = [kind.clone() for kind in targets[32]]
+        maps[1][:, lost] = 0
+        self.maps = DensePrediction(*maps)
+
+    def branches(self, depth):
+        return [self.maps]
+
+
+def test_errors_by_hand(recipe, batch):
+    _, targets = DenseTask(recipe).tensors(batch)
+    (all_found,) = errors_mm(Oracle(targets, []), batch, NYU14)
+    (one_lost,) = errors_mm(Oracle(targets, [0]), batch, NYU14)
+    away_mm = np.linalg.norm(NYU14.select(batch["joints_mm"])[:, 0] - batch["centre_mm"], axis=-1).mean()
+    assert all_found < 3
+    assert one_lost == pytest.approx(all_found + away_mm / 14, abs=0.5)
+
+
+def test_a_run_learns_its_few_frames(recipe, depth_folder, tmp_path):
+    data = DepthBatches(open_data(recipe, depth_folder).arrays, 0, None)
+    task_losses = []
+    for steps in (1, 40):
+        run = replace(recipe, steps=steps, learning_rate=2e-3, ema_decay=0.0)
+        train(run, data, tmp_path / str(steps))
+        lines = map(json.loads, (tmp_path / str(steps) / "metrics.jsonl").read_text().splitlines())
+        task_losses.append([line["train/maps"] for line in lines if "train/maps" in line][-1])
+    assert task_losses[1] < 0.8 * task_losses[0]
+
+
+def test_a_teachers_maps_are_learnt_from(recipe, batch, depth_folder, tmp_path):
+    teacher = replace(recipe, model="dense-lean", steps=1)
+    train(teacher, open_data(teacher, depth_folder), tmp_path)
+    task = DenseTask(replace(recipe, teacher=str(tmp_path / MODEL_FILE))).eval()
+    depth, targets = task.tensors(batch)
+    predictions = task(depth)
+    losses = task.losses(predictions, targets)
+    assert losses.keys() == {"maps", "teacher"}
+    assert not predictions[1].heatmaps_2d.requires_grad
+    assert not any("teacher" in name for name in task.state_dict())
+    same = task.losses(([predictions[1]], predictions[1]), {32: predictions[1]})
+    assert same["teacher"] == same["maps"] == 0
+
+
+def test_levels_are_validated_apart(recipe, batch):
+    task = DenseTask(recipe).eval()
+    metrics = task.validate(task.net, [batch, batch])
+    assert list(metrics) == [f"error_mm_l{level}" for level in (1, 2, 3, 4)]
+    assert all(np.isfinite(list(metrics.values())))
+
+
+def test_a_skeleton_that_does_not_fit_is_refused(recipe):
+    with pytest.raises(HandfastError, match="predicts 14 joints, skeleton hand21 has 21"):
+        DenseTask(replace(recipe, skeleton="hand21"))
+
+
+def test_photos_are_refused(recipe, depth_folder, tmp_path):
+    with pytest.raises(HandfastError, match="photos cannot be mixed in"):
+        open_data(recipe, depth_folder, tmp_path)
+
+
+def test_its_recipes_are_read_as_such(tmp_path):
+    path = tmp_path / "recipe.toml"
+    path.write_text('model = "dense-lean"\nskeleton = "nyu14"\nsteps = 2\n[data]\nturn_rad = 0.5\n')
+    assert load_recipe(path).data == DepthMix(turn_rad=0.5)
