@@ -59,7 +59,7 @@ def compiled(tmp_path_factory):
 def in_strips(name, network):
     """The same network as on a microcontroller: maps in strips where that makes the arena smaller."""
     texts = emit(read_model(name), name, "generic")
-    path = native.build_library(native._compiler(), texts, f"{network.symbol}.c", native.FLAGS)
+    path = native.build_library(native.find_compiler(), texts, f"{network.symbol}.c", native.FLAGS)
     library = ctypes.CDLL(str(path))
     arena_bytes = getattr(library, f"{network.symbol}_arena_bytes")()
     assert arena_bytes < network.arena_bytes or name != "tofnet-tof8"
@@ -69,7 +69,7 @@ def in_strips(name, network):
 def vectors_here():
     """The targets whose vectors this processor has."""
     done = subprocess.run(
-        [native._compiler(), "-march=native", "-dM", "-E", "-x", "c", "-"],
+        [native.find_compiler(), "-march=native", "-dM", "-E", "-x", "c", "-"],
         input="", capture_output=True, text=True, check=True,
     )  # fmt: skip
     defined = {line.split()[1] for line in done.stdout.splitlines()}
