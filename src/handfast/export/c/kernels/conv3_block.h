@@ -1,6 +1,9 @@
-/* FILTERS filters of a 3x3 convolution on VECTORS vectors of pixels; include repeat.h and a vector header first.
+/* FILTERS filters of a 3x3 convolution on VECTORS vectors of pixels.
  *
  * The sums run over columns, channels, rows, in this order on every target. */
+#include "convolution.h"
+#include "repeat.h"
+#include "vector.h"
 
 static inline const float *JOIN(JOIN(conv3_block_, FILTERS), JOIN(x, VECTORS))(
     const convolution *layer, const float *in, float *out, const float *residual, const float *w, int first,

@@ -1,5 +1,8 @@
 /* conv1_N and conv3_N: whole layers whose groups' filters come in blocks of N = FILTERS, beside MOST vectors
  * of pixels. Include once for each N that a network has; `residual` may be 0, or `out` itself. */
+#include "convolution.h"
+#include "repeat.h"
+#include "vector.h"
 
 #define VECTORS 1
 #include "conv1_block.h"

@@ -1,4 +1,11 @@
 /* From logits to key-points (handfast.codecs.decode_heatmaps). */
+#ifndef HANDFAST_KEYPOINTS_H
+#define HANDFAST_KEYPOINTS_H
+
+#include <stdint.h>
+#include <string.h>
+
+#include "vector.h"
 
 #define WINDOW_RADIUS 3
 
@@ -80,3 +87,5 @@ static inline void decode_heatmap(const float *map, int width, int height, float
     *y = (float)(peak / width) + of_y / mass;
     *sharpness = mass / total;
 }
+
+#endif

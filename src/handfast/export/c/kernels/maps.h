@@ -1,4 +1,12 @@
 /* What moves, pools and up-samples maps. Planes are rows of `width` floats without gaps. */
+#ifndef HANDFAST_MAPS_H
+#define HANDFAST_MAPS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "vector.h"
 
 /* Zeros in some floats of each plane: the rows of a window that lie outside its map. */
 static inline void zero_rows(float *map, int plane, int channels, int floats)
@@ -151,3 +159,5 @@ static inline void upsample_to_one(
             put_phases(out, width, x, y, sum, width - x);
         }
 }
+
+#endif

@@ -1,4 +1,11 @@
 /* A 3x3 convolution of stride 2 on an image of bytes, ReLU, and the largest of each 2x2 cells, in one pass. */
+#ifndef HANDFAST_STEM_H
+#define HANDFAST_STEM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "vector.h"
 
 /* Pixels of the image that LANES cells see: rows and columns -1..3 around 4 (x, y). */
 static inline void stem_load(vec around[5][5], const uint8_t *image, int width, int height, int x, int y, int count)
@@ -63,3 +70,5 @@ static inline void stem(
             }
         }
 }
+
+#endif

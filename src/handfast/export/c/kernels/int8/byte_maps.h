@@ -1,4 +1,8 @@
 /* What else is done with maps of bytes: the image's convolution, pooling, logits. */
+#ifndef HANDFAST_BYTE_MAPS_H
+#define HANDFAST_BYTE_MAPS_H
+
+#include "sums.h"
 
 /* The zero of a map around and between its planes: `before` cells in front of the first, and from `pixels` on
  * to the next plane behind each; planes are `plane` bytes apart. */
@@ -127,3 +131,5 @@ static NOT_INLINE void move_cells(const uint8_t *from, uint8_t *to, int quads, i
     for (int q = 0; q < quads; q++, from += plane, to += plane)
         memmove(to, from, 4 * (size_t)cells);
 }
+
+#endif

@@ -6,6 +6,8 @@
 #include <immintrin.h>
 #include <stdint.h>
 
+#include "vector.h"
+
 #define MOST_VECTORS 2
 
 typedef __m256i bytes;

@@ -5,6 +5,8 @@
 #include <immintrin.h>
 #include <stdint.h>
 
+#include "vector.h"
+
 #define MOST_VECTORS 5
 
 typedef __m512i bytes;

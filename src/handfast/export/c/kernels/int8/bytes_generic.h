@@ -1,4 +1,4 @@
-/* One cell of four bytes: any C99 compiler. Include vector_generic.h first.
+/* One cell of four bytes: any C99 compiler.
  *
  * Every bytes_TARGET.h gives the same names, LANES cells wide, and the same bits. Bytes are without a sign,
  * weights with one; words hold the byte of the first channel lowest.
@@ -11,6 +11,8 @@
 #if defined(__ARM_FEATURE_SIMD32)
 #include <arm_acle.h>
 #endif
+
+#include "vector.h"
 
 #define MOST_VECTORS 1 /* whose sums of four outputs fit the registers */
 

@@ -9,6 +9,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "vector.h"
+
 #define MOST_VECTORS 5
 
 typedef uint8x16_t bytes;

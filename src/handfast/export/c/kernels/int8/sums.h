@@ -8,6 +8,12 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
+
+#include "vector.h"
+
+#include "bytes.h"
+#include "repeat.h"
 
 #ifdef __GNUC__
 #define NOT_INLINE __attribute__((noinline, unused)) /* for small memories; not all networks need all kernels */

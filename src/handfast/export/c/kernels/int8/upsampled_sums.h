@@ -3,8 +3,7 @@
 #ifndef HANDFAST_UPSAMPLED_SUMS_H
 #define HANDFAST_UPSAMPLED_SUMS_H
 
-#include <stddef.h>
-#include <stdint.h>
+#include "sums.h"
 
 /* Sources have a row of their zero before their first plane and after every plane, as in sums.h. */
 typedef struct {
