@@ -60,6 +60,51 @@ def tof_copy(tof_folder, tmp_path):
     return shutil.copytree(tof_folder, tmp_path / "tof")
 
 
+@pytest.fixture(scope="session")
+def dense_checkpoint(tmp_path_factory):
+    """A function from the name of a net of dense regression to the checkpoint of one that says something."""
+    import torch
+
+    from handfast.models import MODELS
+    from handfast.training.checkpoint import save_checkpoint
+    from handfast.training.dense_regression import DenseRecipe
+    from handfast.training.loop import model_card
+
+    folder = tmp_path_factory.mktemp("dense")
+
+    def dense_checkpoint(name):
+        path = folder / f"{name}.safetensors"
+        if not path.exists():
+            torch.manual_seed(0)
+            net = MODELS[name]()
+            with torch.no_grad():
+                for parameter in net.parameters():
+                    if parameter.ndim == 4:  # at its own small weights it is all but silent
+                        torch.nn.init.kaiming_normal_(parameter)
+                    else:
+                        parameter += 0.01 * torch.randn_like(parameter)
+                depth = torch.rand(4, 1, 128, 128) * 1.5 - 0.5
+                depth[..., :40, :] = -1
+                net.branches(depth)  # leaves its statistics
+            metrics = {f"crops_error_mm_l{level}": 10.0 * level for level in net.levels}
+            recipe = DenseRecipe(model=name, skeleton="hand21" if net.joints == 21 else "nyu14", steps=1)
+            save_checkpoint(path, net, model_card(recipe, "noise", 0, metrics))
+        return path
+
+    return dense_checkpoint
+
+
+@pytest.fixture(scope="session")
+def dense_onnx(dense_checkpoint, tmp_path_factory):
+    """The smallest of these nets as an .onnx file, not to be changed."""
+    from handfast.export.onnx import export_onnx
+    from handfast.training.checkpoint import load_checkpoint
+
+    path = tmp_path_factory.mktemp("dense_onnx") / "net.onnx"
+    export_onnx(*load_checkpoint(dense_checkpoint("dense-lean-l3")), path)
+    return path
+
+
 @pytest.fixture
 def handfast_command(capfd, monkeypatch):
     """A function that runs the command in this process: exit code, stdout and stderr."""

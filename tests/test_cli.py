@@ -31,7 +31,7 @@ class OneHandTracker:
 
 @pytest.fixture
 def one_hand_tracker(monkeypatch):
-    monkeypatch.setattr("handfast.tracking.tracker.Tracker", OneHandTracker)
+    monkeypatch.setattr("handfast.tracking.opening.Tracker", OneHandTracker)
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_track_depth_with_its_options(clips, tmp_path, capfd, monkeypatch):
                 seen.append(frame)
                 yield frame, hands
 
-    monkeypatch.setattr("handfast.tracking.tracker.Tracker", Tracker)
+    monkeypatch.setattr("handfast.tracking.opening.Tracker", Tracker)
     options = ["--intrinsics", INTRINSICS, "--depth-unit-mm", "0.25", "--fps", "10"]
     options += ["--model", "tofnet-tof8", "--backend", "c"]
     code, _, _ = run(capfd, monkeypatch, "track", clips / "depth", "--out", tmp_path / "out", *options)
@@ -153,7 +153,7 @@ def test_bad_input_is_one_line_and_exit_code_2(clips, capfd, monkeypatch, case):
     arguments, expected = BAD_INPUT[case]
     monkeypatch.chdir(clips)
     if "--model" not in arguments:
-        monkeypatch.setattr("handfast.tracking.tracker.Tracker", OneHandTracker)
+        monkeypatch.setattr("handfast.tracking.opening.Tracker", OneHandTracker)
     before = files_below(clips)
     code, stdout, stderr = run(capfd, monkeypatch, "track", "--out", "new/results", "--json", *arguments)
     assert (code, stdout) == (2, "")
@@ -190,11 +190,11 @@ CARD = SimpleNamespace(
 def test_info(capfd, monkeypatch):
     asked = []
 
-    def load_model(name):
+    def read_card(name):
         asked.append(name)
-        return SimpleNamespace(card=CARD)
+        return CARD
 
-    monkeypatch.setattr("handfast.runtime.model.load_model", load_model)
+    monkeypatch.setattr("handfast.runtime.model.read_card", read_card)
     code, stdout, _ = run(capfd, monkeypatch, "info", "tofnet-tof8", "--json")
     assert code == 0
     facts = {name: value for name, value in vars(CARD).items() if name != "name"}
@@ -209,8 +209,8 @@ def test_info(capfd, monkeypatch):
 def test_info_of_a_card_from_before_the_early_out(capfd, monkeypatch):
     """What it does not state is left out, and null in JSON."""
     later = dict.fromkeys(("early_out_macs", "early_out_flops", "receptive_field_px"))
-    model = SimpleNamespace(card=SimpleNamespace(**vars(CARD) | later))
-    monkeypatch.setattr("handfast.runtime.model.load_model", lambda name: model)
+    card = SimpleNamespace(**vars(CARD) | later)
+    monkeypatch.setattr("handfast.runtime.model.read_card", lambda name: card)
     _, stdout, _ = run(capfd, monkeypatch, "info")
     assert "18,000,000" in stdout and "early_out" not in stdout and "None" not in stdout
     _, stdout, _ = run(capfd, monkeypatch, "info", "--json")

@@ -103,6 +103,47 @@ def test_without_matplotlib_nothing_is_measured(bench, monkeypatch, tmp_path):
     assert (code, stdout, stderr) == (2, "", 'error: plots need matplotlib: pip install "handfast[plots]"\n')
 
 
+@pytest.mark.usefixtures("without_openvino")
+def test_of_dense_regression_the_stages_are_told_apart(handfast_command, dense_checkpoint, tmp_path):
+    arguments = ("--rounds", "1", "--seconds", "0.01", "--save", tmp_path / "bench.json", "--json")
+    code, stdout, stderr = handfast_command("bench", dense_checkpoint("dense-lean-l3"), *arguments)
+    assert (code, stderr) == (0, "")
+    report = json.loads(stdout.splitlines()[-1])
+    torch, onnxruntime, openvino = report["rows"]
+    assert [row["backend"] for row in report["rows"]] == ["torch", "onnxruntime", "openvino"]
+    for row in (torch, onnxruntime):
+        stages_ms = [row[f"{stage}_ms"] for stage in ("preprocess", "network", "decode")]
+        assert min(stages_ms) > 0 and row["total_ms"] == pytest.approx(sum(stages_ms))
+        assert row["installed"] and row["fps"] == pytest.approx(1000 / row["total_ms"])
+    assert (openvino["installed"], openvino["total_ms"]) == (False, None)
+    kept = json.loads((tmp_path / "bench.json").read_text())
+    assert kept["rows"] == report["rows"] and kept["machine"]["versions"]["onnxruntime"]
+
+
+@pytest.mark.usefixtures("without_openvino")
+def test_the_table_of_stages(handfast_command, dense_onnx, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    code, stdout, _ = handfast_command("bench", dense_onnx, "--rounds", "1", "--seconds", "0.01")
+    heading, row, *problems = stdout.splitlines()
+    assert code == 0 and row.startswith("onnxruntime")
+    assert heading.split() == ["preprocess_ms", "network_ms", "decode_ms", "total_ms", "fps"]
+    assert problems == [
+        "torch: no time: it runs checkpoints, not what is exported",
+        "openvino: not installed: pip install openvino",
+    ]
+
+
+@pytest.mark.parametrize(("arguments", "complaint"), [
+    (("dense-lean-l3", "--backends", "c"), "error: --backends: expected some of torch, onnxruntime,"),
+    (("dense-lean-l3", "--plot", "bench.png"), "error: --plot: not for dense regression"),
+    (("dense-5stack",), "error: model 'dense-5stack': expected dense-hand21"),
+])  # fmt: skip
+def test_what_cannot_be_done_with_dense_regression(handfast_command, arguments, complaint):
+    code, stdout, stderr = handfast_command("bench", *arguments)
+    assert (code, stdout) == (2, "")
+    assert stderr.startswith(complaint) and stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize(("arguments", "complaint"), [
     (("--backends", "onnxruntime,tensorrt"), "error: --backends: expected some of c, c-int8,"),
     (("--save", "bench.txt"), "error: bench.txt: expected a file name that ends in .json"),

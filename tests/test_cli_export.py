@@ -13,6 +13,7 @@ from onnx import helper
 
 import handfast
 from handfast.models import MODELS
+from handfast.runtime.dense import load_dense
 from handfast.runtime.model import load_model, read_model
 from handfast.training.checkpoint import save_checkpoint
 from handfast.training.loop import MODEL_FILE, model_card
@@ -117,6 +118,21 @@ def test_a_checkpoint_becomes_c(run, checkpoint, tmp_path, option):
     assert ("-FLT_MAX" in (tmp_path / "c" / "tofnet_tof8.c").read_text()) == ("--plain" in option)
 
 
+def test_a_checkpoint_of_dense_regression_becomes_a_network_that_runs(run, dense_checkpoint, tmp_path):
+    facts = run(dense_checkpoint("dense-lean-l3"), "--out", "net.onnx")
+    card = load_dense(tmp_path / "net.onnx").card
+    assert (card.name, card.parameters, card.flops) == ("dense-lean-l3", facts["parameters"], facts["flops"])
+    assert facts["early_out_flops"] is None
+
+
+def test_a_network_becomes_one_for_openvino(run, dense_onnx, tmp_path):
+    pytest.importorskip("openvino")
+    facts = run(dense_onnx, "--to", "openvino", "--precision", "fp16", "--out", "new/net.xml")
+    assert load_dense(tmp_path / "new" / "net.xml").card.weight_bytes == facts["weight_bytes"]
+    assert (facts["precision"], facts["name"]) == ("fp16", "dense-lean-l3")
+    assert run("tofnet-tof8", "--to", "openvino", "--out", "tof8.xml")["precision"] == "fp32"
+
+
 def test_facts_are_printed(handfast_command, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     code, stdout, stderr = handfast_command("export", "tofnet-tof8", "--to", "c", "--out", "c")
@@ -138,11 +154,11 @@ def foreign_model(folder):
 BAD_INPUT = {
     "no checkpoint": (("no.safetensors", "--out", "net.onnx"), "no.safetensors: expected a whole"),
     "another ending": (("no.safetensors", "--out", "net.pt"), "ends in .onnx"),
-    "unknown model": (("tofnet", "--out", "net.onnx"), "expected tofnet-hand21, tofnet-tof8 or"),
+    "unknown model": (("tofnet", "--out", "net.onnx"), "expected tofnet-hand21, tofnet-tof8, dense-"),
     "unknown model as C": (("tofnet", "--to", "c", "--out", "c"), "expected tofnet-hand21, tofnet-tof8 or"),
     "unknown format": (
         ("tofnet-tof8", "--to", "tflite", "--out", "c"),
-        "--to: expected onnx or c, got 'tflite'",
+        "--to: expected onnx, c, openvino, got 'tflite'",
     ),
     "unknown target": (
         ("tofnet-tof8", "--to", "c", "--target", "z80", "--out", "c"),
@@ -150,6 +166,27 @@ BAD_INPUT = {
     ),
     "a target of no use": (("tofnet-tof8", "--target", "neon", "--out", "a.onnx"), "--target is for --to c"),
     "8 bits of no use": (("tofnet-tof8", "--int8", "--out", "a.onnx"), "--int8 is for --to c"),
+    "another ending for OpenVINO": (("tofnet-tof8", "--to", "openvino", "--out", "a.onnx"), "ends in .xml"),
+    "8 bits of C in OpenVINO": (
+        ("tofnet-tof8", "--to", "openvino", "--int8", "--out", "a.xml"),
+        "there is --precision int8",
+    ),
+    "a precision of no use": (
+        ("tofnet-tof8", "--precision", "fp16", "--out", "a.onnx"),
+        "--precision is for --to openvino",
+    ),
+    "unknown precision": (
+        ("tofnet-tof8", "--to", "openvino", "--precision", "int4", "--out", "a.xml"),
+        "--precision: expected fp32, fp16, int8, got 'int4'",
+    ),
+    "8 bits without data": (
+        ("tofnet-tof8", "--to", "openvino", "--precision", "int8", "--out", "a.xml"),
+        "--precision int8 and --data go together",
+    ),
+    "8 bits of another family": (
+        ("tofnet-tof8", "--to", "openvino", "--precision", "int8", "--data", "d", "--out", "a.xml"),
+        "expected dense regression, got tofnet-tof8",
+    ),
     "plain of a network": (("tofnet-tof8", "--plain", "--out", "a.onnx"), "the .safetensors file of a run"),
     "no kernel": (
         ("foreign.onnx", "--to", "c", "--out", "c"),

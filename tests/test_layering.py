@@ -23,9 +23,9 @@ LAYERS = (
     "runtime", "tracking",
     "evaluation.real_ir",  # measures the finished tracker
     "__init__",
-    "reproduce",
     "bench",
-    "cli_common", "cli_bench", "cli_data", "cli_export", "cli_label", "cli_synth", "cli_train", "cli",
+    "reproduce",
+    "cli_common", "cli_bench", "cli_data", "cli_export", "cli_label", "cli_prune", "cli_synth", "cli_train", "cli",
 )  # fmt: skip
 TRAINING_LIBRARIES = {"torch", "lightning_fabric"}
 TRAINING_LAYERS = {"models", "losses", "training", "export", "bench"}
@@ -40,12 +40,13 @@ DEVICE_LAYERS = {
     "cli_data",
     "cli_export",
     "cli_label",
+    "cli_prune",
     "cli_synth",
     "cli_train",
     "cli",
 }
 # Their commands import what trains when they are called.
-TRAINING_COMMANDS = {"cli", "cli_bench", "cli_export", "cli_train"}
+TRAINING_COMMANDS = {"cli", "cli_bench", "cli_export", "cli_prune", "cli_train"}
 
 
 def parsed_modules():

@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from handfast import cli_bench, cli_data, cli_export, cli_label, cli_synth, cli_train
+from handfast import cli_bench, cli_data, cli_export, cli_label, cli_prune, cli_synth, cli_train
 from handfast.cli_common import (
     DEFAULT_BACKEND,
     DEFAULT_MODEL,
@@ -52,6 +52,7 @@ app.command(epilog=cli_synth.SYNTH_EXAMPLES)(cli_synth.synth)
 app.command(epilog=cli_synth.VIEW_EXAMPLES)(cli_synth.view)
 app.command(epilog=cli_label.LABEL_EXAMPLES)(cli_label.label)
 app.command(epilog=cli_train.TRAIN_EXAMPLES)(cli_train.train)
+app.command(epilog=cli_prune.PRUNE_EXAMPLES)(cli_prune.prune)
 app.command(epilog=cli_export.EXPORT_EXAMPLES)(cli_export.export)
 app.command(epilog=cli_train.REPRODUCE_EXAMPLES)(cli_train.reproduce)
 app.command(epilog=cli_bench.BENCH_EXAMPLES)(cli_bench.bench)
@@ -211,12 +212,12 @@ def score(
 
 def _track(source: "FrameSource", out: Path, model: str, backend: str, as_json: bool) -> None:
     """Track a source, write the results, say what was found."""
+    from handfast.tracking.opening import open_tracker
     from handfast.tracking.outputs import ResultWriter, write_results
-    from handfast.tracking.tracker import Tracker
 
     if out.resolve() == Path(source.name).resolve():
         raise HandfastError(f"{out}: the results would mix with the source; choose another --out")
-    tracker = Tracker(model, backend)
+    tracker = open_tracker(model, backend)
     with ResultWriter(out, source.fps) as writer:
         results = tracker.track(source)
         counts = write_results(with_bar(results, "tracking", length_hint(source) or None), writer)
@@ -238,9 +239,9 @@ def _track(source: "FrameSource", out: Path, model: str, backend: str, as_json: 
 
 
 def _facts_of_card(model: str) -> dict:
-    from handfast.runtime.model import load_model
+    from handfast.runtime.model import read_card
 
-    card = load_model(model).card
+    card = read_card(model)
     return {
         "model": card.name,
         "parameters": card.parameters,

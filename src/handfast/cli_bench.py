@@ -1,6 +1,7 @@
 """The ``handfast bench`` command."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from handfast.cli_common import DEFAULT_MODEL, Json, column_table, with_bar
+from handfast.cli_common import DEFAULT_MODEL, Json, column_table, training_libraries, with_bar
 from handfast.errors import HandfastError
 from handfast.files import check_ending, write_whole
 
@@ -21,18 +22,29 @@ if TYPE_CHECKING:
 BENCH_EXAMPLES = (
     "[bold]Examples[/]\n\nhandfast bench tofnet-tof8\n\n"
     "handfast bench tofnet-tof8 --backends c,c-int8,onnxruntime --json\n\n"
-    "handfast bench tofnet-hand21 --seconds 10 --save bench.json --plot bench.png"
+    "handfast bench tofnet-hand21 --seconds 10 --save bench.json --plot bench.png\n\n"
+    "handfast bench dense-1stack-l3 --backends torch,openvino"
 )
 ALL_BACKENDS = "c,c-int8,onnxruntime,openvino,litert,ncnn,executorch,torch,naive,im2col"
+DENSE_BACKENDS = "torch,onnxruntime,openvino"
 
 
 def bench(
     model: Annotated[
-        str, typer.Argument(help="Packaged model, or a model file.", metavar="NAME|FILE")
+        str,
+        typer.Argument(
+            help="Packaged model, or a model file; of dense-... also a checkpoint or a bare name.",
+            metavar="NAME|FILE",
+        ),
     ] = DEFAULT_MODEL,
     backends: Annotated[
-        str, typer.Option(help="What to measure, in this order.", metavar="NAME,...")
-    ] = ALL_BACKENDS,
+        str | None,
+        typer.Option(
+            help=f"What to measure, in this order; of dense-... {DENSE_BACKENDS}.",
+            metavar="NAME,...",
+            show_default=ALL_BACKENDS,
+        ),
+    ] = None,
     rounds: Annotated[int, typer.Option(help="In how many rounds they take turns.", min=1)] = 20,
     seconds: Annotated[float, typer.Option(help="How long each runs in all.", min=0.01)] = 3.0,
     save: Annotated[
@@ -48,19 +60,57 @@ def bench(
 
     They take turns beside a loop of multiply-adds, which says what the core can do.
     Each is checked first: what computes something else gets no time.
+    Of dense regression the stages are told apart: crop, network, decoding.
     """
+    if save is not None:
+        check_ending(save, ".json")
+    if _is_dense(model):
+        if plot is not None:
+            raise HandfastError("--plot: not for dense regression; --save keeps the numbers")
+        _bench_stages(
+            model, _chosen(backends or DENSE_BACKENDS, DENSE_BACKENDS), rounds, seconds, save, as_json
+        )
+    else:
+        _bench(model, _chosen(backends or ALL_BACKENDS, ALL_BACKENDS), rounds, seconds, save, plot, as_json)
+
+
+def _is_dense(model: str) -> bool:
+    """By the name, or what a file says of itself."""
+    if model.endswith((".safetensors", ".xml")) or (model.startswith("dense-") and "." not in model):
+        return True
+    from handfast.runtime.model import read_card
+
+    return read_card(model).family == "dense"
+
+
+def _chosen(backends: str, known: str) -> list[str]:
+    chosen = list(dict.fromkeys(backends.split(",")))
+    names = known.split(",")
+    if unknown := [name for name in chosen if name not in names]:
+        raise HandfastError(f"--backends: expected some of {', '.join(names)}, got {', '.join(unknown)}")
+    return chosen
+
+
+def _save(path: Path, model: str, rounds: int, seconds: float, machine: dict, facts: dict) -> None:
+    made_with = {"model": model, "rounds": rounds, "seconds": seconds, "machine": machine}
+    write_whole(path, (json.dumps(made_with | facts, indent=1) + "\n").encode())
+
+
+def _bench(
+    model: str,
+    chosen: list[str],
+    rounds: int,
+    seconds: float,
+    save: Path | None,
+    plot: Path | None,
+    as_json: bool,
+) -> None:
     from handfast.bench.backends import BACKENDS
     from handfast.bench.machine import machine_facts
     from handfast.bench.measure import measure
     from handfast.bench.plot import check_plot, plot_speeds
     from handfast.bench.task import read_task
 
-    chosen = list(dict.fromkeys(backends.split(",")))
-    unknown = [name for name in chosen if name not in BACKENDS]
-    if unknown:
-        raise HandfastError(f"--backends: expected some of {', '.join(BACKENDS)}, got {', '.join(unknown)}")
-    if save is not None:
-        check_ending(save, ".json")
     if plot is not None:
         check_plot(plot)
     task = read_task(model)
@@ -69,8 +119,7 @@ def bench(
     packages = dict.fromkeys(package for name in chosen for package in BACKENDS[name].packages)
     machine = machine_facts(packages)
     if save is not None:
-        made_with = {"model": model, "rounds": rounds, "seconds": seconds, "machine": machine}
-        write_whole(save, (json.dumps(made_with | facts, indent=1) + "\n").encode())
+        _save(save, model, rounds, seconds, machine, facts)
     if plot is not None:
         title = f"{task.name}, an image at a time on one core: {machine['processor']}, {machine['date']}"
         plot_speeds(report, plot, title)
@@ -78,6 +127,37 @@ def bench(
         print(json.dumps(facts))
     else:
         _print_report(report)
+
+
+def _bench_stages(
+    model: str, chosen: list[str], rounds: int, seconds: float, save: Path | None, as_json: bool
+) -> None:
+    with training_libraries():
+        from handfast.bench.stages import measure_stages
+    from handfast.bench.machine import machine_facts
+
+    rows = [asdict(row) for row in measure_stages(model, chosen, rounds, seconds, with_bar)]
+    if save is not None:
+        _save(save, model, rounds, seconds, machine_facts(chosen), {"rows": rows})
+    if as_json:
+        print(json.dumps({"rows": rows}))
+        return
+    columns = ("preprocess_ms", "network_ms", "decode_ms", "total_ms", "fps")
+    table = column_table("", *columns, numbers=columns)
+    for row in rows:
+        if row["problem"] is None:
+            table.add_row(row["backend"], *(f"{row[column]:.3g}" for column in columns))
+    console = Console(highlight=False)
+    console.print(table)
+    _print_problems(console, ((row["backend"], row["installed"], row["problem"]) for row in rows))
+
+
+def _print_problems(console: Console, rows: Iterable[tuple[str, bool, str | None]]) -> None:
+    """A line for each back end, installed or not, that has a problem."""
+    for backend, installed, problem in rows:
+        if problem is not None:
+            state = "no time" if installed else "not installed"
+            console.print(f"{backend}: {state}: {escape(problem)}", soft_wrap=True)
 
 
 def _print_report(report: "Report") -> None:
@@ -96,10 +176,7 @@ def _print_report(report: "Report") -> None:
                 _written(row.weight_bytes, ","),
             )
     console.print(table)
-    for row in report.rows:
-        if row.problem is not None:
-            state = "no time" if row.installed else "not installed"
-            console.print(f"{row.backend}: {state}: {escape(row.problem)}", soft_wrap=True)
+    _print_problems(console, ((row.backend, row.installed, row.problem) for row in report.rows))
     if report.peak_gflops is not None:
         console.print(f"peak of this core, multiply-adds of 32-bit floats: {report.peak_gflops:.0f} GFLOP/s")
 

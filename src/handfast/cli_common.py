@@ -27,7 +27,11 @@ SHEET_PICTURE_PX = (480, 360)
 Source = Annotated[str, typer.Argument(help="Folder of PNGs, video file, or recording (.zip).")]
 Model = Annotated[str, typer.Option(help="Packaged model, or a model file.", metavar="NAME|FILE")]
 Backend = Annotated[
-    str, typer.Option(help="What runs the model: onnxruntime, or c, compiled on first use.", metavar="NAME")
+    str,
+    typer.Option(
+        help="What runs the model: onnxruntime; c, compiled on first use; for dense models openvino.",
+        metavar="NAME",
+    ),
 ]
 DEFAULT_BACKEND = "onnxruntime"
 Intrinsics = Annotated[

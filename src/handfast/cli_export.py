@@ -1,9 +1,10 @@
 """The ``handfast export`` command."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,17 +12,22 @@ from handfast.cli_common import Json, print_facts, training_libraries
 from handfast.errors import HandfastError
 from handfast.files import check_ending, write_whole
 
+if TYPE_CHECKING:
+    from handfast.runtime.model import ModelCard
+
 # As in cli.py, the command imports what it runs.
 
 EXPORT_EXAMPLES = (
     "[bold]Examples[/]\n\n"
     "handfast export runs/tof8/model.safetensors --out tof8.onnx\n\n"
     "handfast export tofnet-tof8 --to c --target avx2 --out tof8_avx2\n\n"
-    "handfast export tof8.onnx --to c --int8 --target cortex-m4 --out firmware/tof8"
+    "handfast export tof8.onnx --to c --int8 --target cortex-m4 --out firmware/tof8\n\n"
+    "handfast export dense-l3.safetensors --to openvino --precision int8 --data data/depth --out dense.xml"
 )
 CHECKPOINT_ENDING = ".safetensors"
-FORMATS = ("onnx", "c")
+FORMATS = ("onnx", "c", "openvino")
 DEFAULT_TARGET = "generic"
+PRECISIONS = ("fp32", "fp16", "int8")
 
 
 def export(
@@ -32,8 +38,12 @@ def export(
             metavar="CHECKPOINT|NAME|FILE",
         ),
     ],
-    out: Annotated[Path, typer.Option(help="The .onnx file, or the folder of C, to write.", metavar="PATH")],
-    to: Annotated[str, typer.Option(help="onnx, which handfast runs, or c.", metavar="onnx|c")] = FORMATS[0],
+    out: Annotated[
+        Path, typer.Option(help="The .onnx or .xml file, or the folder of C, to write.", metavar="PATH")
+    ],
+    to: Annotated[
+        str, typer.Option(help="onnx or openvino, which handfast runs, or c.", metavar="onnx|openvino|c")
+    ] = FORMATS[0],
     target: Annotated[
         str | None,
         typer.Option(
@@ -49,34 +59,52 @@ def export(
         bool,
         typer.Option("--plain", help="Of a checkpoint, without branches: the decoder runs on every image."),
     ] = False,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            help="For OpenVINO: fp32, fp16, or of a dense-... network int8.",
+            metavar="NAME",
+            show_default=PRECISIONS[0],
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="For int8: a bench-depth, whose split validation it calibrates on.", metavar="DIR"),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write a network as a file that handfast runs, or as C.
+    """Write a network as a file that handfast runs, for OpenVINO, or as C.
 
     It has what is needed to find hands and nothing that only training needs.
     Its decoder does not run where no hand can be seen; --plain is for engines that know no branches.
 
     C comes as a folder that needs no library: from an image of bytes to key-points, with weights, a Makefile
     and a test of one frame, which make test runs.
+
+    For OpenVINO two files are written, .xml and .bin. In int8 the layers that cost accuracy stay floats.
     """
     if to not in FORMATS:
-        raise HandfastError(f"--to: expected {' or '.join(FORMATS)}, got {to!r}")
+        raise HandfastError(f"--to: expected {', '.join(FORMATS)}, got {to!r}")
     is_checkpoint = model.endswith(CHECKPOINT_ENDING)
     if plain and not is_checkpoint:
         raise HandfastError(f"--plain: expected the {CHECKPOINT_ENDING} file of a run, got {model!r}")
-    if to == "onnx":
+    if to != "c":
         if target is not None:
             raise HandfastError("--target is for --to c")
         if int8:
-            raise HandfastError("--int8 is for --to c")
-        check_ending(out, ".onnx")
+            raise HandfastError("--int8 is for --to c; for OpenVINO there is --precision int8")
+        check_ending(out, ".onnx" if to == "onnx" else ".xml")
+    _check_precision(to, precision, data)
 
     with TemporaryDirectory() as folder:
         network = _exported(Path(model), plain, Path(folder)) if is_checkpoint else model
-        if to == "onnx":
-            facts = _write_onnx(network, out)
-        else:
-            facts = _write_c(network, target or DEFAULT_TARGET, int8, out)
+        match to:
+            case "onnx":
+                facts = _write_onnx(network, out)
+            case "openvino":
+                facts = _write_openvino(network, precision or PRECISIONS[0], data, out)
+            case _:
+                facts = _write_c(network, target or DEFAULT_TARGET, int8, out)
     if as_json:
         print(json.dumps(facts))
     else:
@@ -87,6 +115,16 @@ def export(
                 *((file, f"{size:,} bytes") for file, size in files.items()),
             ]
         )
+
+
+def _check_precision(to: str, precision: str | None, data: Path | None) -> None:
+    if precision is not None:
+        if to != "openvino":
+            raise HandfastError("--precision is for --to openvino")
+        if precision not in PRECISIONS:
+            raise HandfastError(f"--precision: expected {', '.join(PRECISIONS)}, got {precision!r}")
+    if (precision == "int8") != (data is not None):
+        raise HandfastError("--precision int8 and --data go together: it calibrates on what is there")
 
 
 def _exported(checkpoint: Path, plain: bool, folder: Path) -> Path:
@@ -101,19 +139,29 @@ def _exported(checkpoint: Path, plain: bool, folder: Path) -> Path:
 
 
 def _write_onnx(network: str | Path, out: Path) -> dict:
-    from handfast.runtime.model import load_model, read_model
+    content, card = _read(network)
+    write_whole(out, content)
+    return {"out": str(out), **_costs(asdict(card))}
 
-    card = load_model(network).card
-    write_whole(out, read_model(network))
-    return {
-        "out": str(out),
-        "name": card.name,
-        "parameters": card.parameters,
-        "macs": card.macs,
-        "flops": card.flops,
-        "early_out_flops": card.early_out_flops,
-        "weight_bytes": card.weight_bytes,
-    }
+
+def _write_openvino(network: str | Path, precision: str, data: Path | None, out: Path) -> dict:
+    from handfast.export.openvino import export_openvino
+
+    content, _ = _read(network)
+    card = export_openvino(content, out, precision, data)
+    return {"out": str(out), "precision": precision, **_costs(card)}
+
+
+def _read(network: str | Path) -> tuple[bytes, "ModelCard"]:
+    from handfast.runtime.model import PACKAGED, PACKAGED_DENSE, read_card, read_model
+
+    return read_model(network, (*PACKAGED, *PACKAGED_DENSE)), read_card(network)
+
+
+def _costs(card: dict) -> dict:
+    """What a card says of the network's costs; one from before the early-out says less."""
+    names = ("name", "parameters", "macs", "flops", "early_out_flops", "weight_bytes")
+    return {name: card.get(name) for name in names}
 
 
 def _write_c(network: str | Path, target: str, int8: bool, out: Path) -> dict:

@@ -12,6 +12,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from handfast.export.card import CARD_KEY
 from handfast.export.onnx import export_onnx
+from handfast.models import MODELS
+from handfast.models.cost import network_cost
 from handfast.training.checkpoint import load_checkpoint
 
 PARAMETERS_MAX = {"tofnet-tof8": 41_499, "tofnet-hand21": 99_999}  # table 2: 0.041 M
@@ -93,3 +95,47 @@ def test_the_file_carries_its_card(exported):
     metadata = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
     assert json.loads(metadata[CARD_KEY]) == card and card["name"] == name
     assert list(path.parent.iterdir()) == [path]
+
+
+def crops(n):
+    """Hands before nothing."""
+    depth = np.random.default_rng(n).random((n, 1, 128, 128), np.float32) * 1.5 - 0.5
+    depth[..., :40] = -1
+    return depth
+
+
+def test_dense_regression_takes_any_number_of_crops(dense_checkpoint, dense_onnx):
+    net, _ = load_checkpoint(dense_checkpoint("dense-lean-l3"))
+    session = onnxruntime.InferenceSession(dense_onnx)
+    assert [(i.name, i.shape) for i in session.get_inputs()] == [("depth", ["batch", 1, 128, 128])]
+    assert [(o.name, o.shape) for o in session.get_outputs()] == [
+        ("heatmaps_2d", ["batch", 14, 16, 16]),
+        ("heatmaps_3d", ["batch", 14, 16, 16]),
+        ("unit_vectors", ["batch", 14, 3, 16, 16]),
+    ]
+    depth = crops(3)
+    with torch.inference_mode():
+        expected = net(torch.from_numpy(depth))
+    for got, want in zip(session.run(None, {"depth": depth}), expected, strict=True):
+        np.testing.assert_allclose(got, want.numpy(), atol=1e-4 * want.abs().max().item())
+
+
+def test_the_card_of_dense_regression(dense_checkpoint, dense_onnx):
+    net, before = load_checkpoint(dense_checkpoint("dense-lean-l3"))
+    metadata = {entry.key: entry.value for entry in onnx.load(dense_onnx).metadata_props}
+    card = json.loads(metadata[CARD_KEY])
+    assert (card["family"], card["skeleton"], card["input"]) == ("dense", "nyu14", before["input"])
+    normalised = sum(m.num_features for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d))
+    parameters, macs = network_cost(MODELS["dense-lean-l3"], 1, 1, 128, 128)
+    assert (card["parameters"], card["macs"]) == (parameters - normalised, macs)
+    assert card["flops"] == 2 * macs and card["weight_bytes"] == 4 * card["parameters"]
+    assert card.keys() == before.keys() | {"parameters", "macs", "flops", "weight_bytes"}
+    assert "BatchNormalization" not in {node.op_type for node in onnx.load(dense_onnx).graph.node}
+
+
+def test_a_net_on_coarser_crops_says_so(dense_checkpoint, tmp_path):
+    net, card = load_checkpoint(dense_checkpoint("dense-lean-l3"))
+    export_onnx(net, card | {"input": {"height": 64, "width": 64}}, tmp_path / "net.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "net.onnx")
+    assert session.get_inputs()[0].shape == ["batch", 1, 64, 64]
+    assert session.get_outputs()[0].shape == ["batch", 14, 8, 8]

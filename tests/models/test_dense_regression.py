@@ -20,6 +20,7 @@ from handfast.sensors import depth_crop
 # Parameters, of which the paper prints 5.83 M and 2.92 M, and GMAC, at 14 joints.
 COSTS = {
     "dense-2stack": (5_827_804, 4.87),
+    "dense-2stack-half": (1_542_044, 1.31),
     "dense-1stack": (2_923_902, 2.45),
     "dense-1stack-l3": (2_870_142, 0.69),
     "dense-1stack-l2": (2_816_382, 0.25),
@@ -61,6 +62,18 @@ def test_costs_are_the_published_ones(name, parameters, gmacs):
 def test_a_net_for_other_joints():
     net = MODELS["dense-lean-l3"](joints=21)
     assert net.eval()(crops(1)).unit_vectors.shape == (1, 21, 3, 16, 16)
+
+
+def test_half_as_wide_crops_have_half_as_wide_maps():
+    depth = crops(2)[..., ::2, ::2]
+    branches = narrow_net(stacks=2).branches(depth)
+    assert [branch.heatmaps_2d.shape for branch in branches] == 2 * [(2, 3, s, s) for s in (2, 4, 8, 16)]
+
+
+def test_pruning_keeps_the_width():
+    net = DenseRegression(3, 2, (4,), NARROW, features=32)
+    assert single_stack(net, 1).features == 32
+    assert single_stack(net, 1).stacks[0].hourglass.skip["4"].body[0][0].in_channels == 32
 
 
 def test_branches_are_the_levels_of_each_stack_from_the_lowest_up():

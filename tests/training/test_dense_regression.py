@@ -40,6 +40,28 @@ def test_targets_are_those_of_the_codec(recipe, batch):
     assert np.nanmedian(reached) < 0.5
 
 
+def test_crops_of_half_the_width_have_maps_of_half_the_width(recipe, batch):
+    task = DenseTask(replace(recipe, input_px=64)).eval()
+    depth, targets = task.tensors(batch)
+    assert torch.equal(depth[:, 0], torch.from_numpy(batch["depth"][:, ::2, ::2]))
+    assert sorted(targets) == [2, 4, 8, 16]
+    decoded_mm, _ = decode_joints(DenseMaps(*(kind.numpy() for kind in targets[16])), crops_of(batch))
+    reached_mm = np.linalg.norm(decoded_mm - NYU14.select(batch["joints_mm"]), axis=-1)
+    assert np.nanmedian(reached_mm) < 0.5
+    losses = task.losses(task(depth), targets)
+    assert losses["maps"].isfinite() and losses["maps"] > 0
+    assert all(np.isfinite(error_mm) for error_mm in task.validate(task.net, [batch]).values())
+
+
+def test_the_card_says_how_wide_crops_are(recipe):
+    assert (
+        replace(recipe, input_px=64).interface()["input"] | {"width": 128, "height": 128}
+        == (recipe.interface()["input"])
+    )
+    with pytest.raises(HandfastError, match="input_px must be one of 128, 64, got 32"):
+        replace(recipe, input_px=32)
+
+
 class Oracle(torch.nn.Module):
     """Predicts the targets of one batch, but for joints that it does not find."""
 

@@ -42,6 +42,10 @@ MODELS = {
     ),
     # Wan et al. (2018): 5,827,804 parameters for the 14 joints of NYU, and 4.87 GMAC.
     "dense-2stack": partial(DenseRegression, joints=14, stacks=2, levels=(4,), head_channels=256),
+    # The same with half as many features throughout (pruned_hourglass2019, table 2).
+    "dense-2stack-half": partial(
+        DenseRegression, joints=14, stacks=2, levels=(4,), head_channels=128, features=64
+    ),
     # pruned_hourglass2019: half of it, 2,923,902 and 2.45 GMAC; then that up to a level, which leaves 0.69,
     # 0.25 and 0.14 GMAC; and what these are trained as, with a head at every level.
     "dense-1stack": partial(DenseRegression, joints=14, stacks=1, levels=(4,), head_channels=256),

@@ -68,23 +68,23 @@ class Residual(nn.Module):
 
 
 class Hourglass(nn.Module):
-    """(b, 128, 32, 32) -> features at some of its levels, level l with (b, 128, 2^(l + 1), 2^(l + 1)).
+    """(b, C, 32, 32) -> features at some of its levels, level l with (b, C, 2^(l + 1), 2^(l + 1)).
 
     highest: the level that the way up ends at; the skip connections above it are left out.
     """
 
-    def __init__(self, highest: int) -> None:
+    def __init__(self, features: int, highest: int) -> None:
         super().__init__()
         self.down = nn.ModuleDict(
             {
                 str(level): nn.Sequential(
-                    nn.MaxPool2d(3, 2, padding=1), Residual(FEATURES, FEATURES), Residual(FEATURES, FEATURES)
+                    nn.MaxPool2d(3, 2, padding=1), Residual(features, features), Residual(features, features)
                 )
                 for level in LEVELS
             }
         )
         self.skip = nn.ModuleDict(
-            {str(level): Residual(FEATURES, FEATURES) for level in LEVELS if level <= highest}
+            {str(level): Residual(features, features) for level in LEVELS if level <= highest}
         )
 
     def forward(self, x: Tensor) -> dict[int, Tensor]:
@@ -105,19 +105,19 @@ class Head(nn.Module):
     channels: of each of the two branches that the unit vectors come from; their sum is the width behind.
     """
 
-    def __init__(self, joints: int, channels: int) -> None:
+    def __init__(self, joints: int, features: int, channels: int) -> None:
         super().__init__()
-        # Narrow branches need no wider middle.
-        features, middle = FEATURES + 2 * joints, min(FEATURES + 2 * joints, channels) // 2
+        known = features + 2 * joints
+        middle = min(known, channels) // 2  # narrow branches need no wider middle
         width = 2 * channels
 
         def branch() -> nn.Sequential:
-            return nn.Sequential(Residual(features, channels, middle), Residual(channels, channels))
+            return nn.Sequential(Residual(known, channels, middle), Residual(channels, channels))
 
         self.joints = joints
-        self.shared = nn.Sequential(Residual(FEATURES, FEATURES), ConvRenorm(FEATURES, FEATURES))
-        self.heatmaps_2d = nn.Conv2d(FEATURES, joints, 1)
-        self.heatmaps_3d = nn.Sequential(Residual(FEATURES + 3, FEATURES), nn.Conv2d(FEATURES, joints, 1))
+        self.shared = nn.Sequential(Residual(features, features), ConvRenorm(features, features))
+        self.heatmaps_2d = nn.Conv2d(features, joints, 1)
+        self.heatmaps_3d = nn.Sequential(Residual(features + 3, features), nn.Conv2d(features, joints, 1))
         self.everywhere, self.on_hand = branch(), branch()
         self.merged = Residual(width, width)
         self.unit_vectors = nn.Sequential(
@@ -127,7 +127,7 @@ class Head(nn.Module):
         )  # fmt: skip
 
     def forward(self, features: Tensor, depth: Tensor) -> tuple[DensePrediction, Tensor]:
-        """features (b, 128, s, s), depth (b, 1, s, s) -> maps, and the (b, 128, s, s) that they share."""
+        """features (b, C, s, s), depth (b, 1, s, s) -> maps, and the (b, C, s, s) that they share."""
         position = torch.cat([_image_position(depth), depth], dim=1)
         shared = self.shared(features)
         heatmaps_2d = self.heatmaps_2d(shared)
@@ -143,19 +143,19 @@ class Head(nn.Module):
 class Stack(nn.Module):
     """An hourglass with a head at each of some levels."""
 
-    def __init__(self, joints: int, levels: Sequence[int], head_channels: int) -> None:
+    def __init__(self, joints: int, levels: Sequence[int], features: int, head_channels: int) -> None:
         super().__init__()
-        self.hourglass = Hourglass(max(levels))
-        self.heads = nn.ModuleDict({str(level): Head(joints, head_channels) for level in levels})
+        self.hourglass = Hourglass(features, max(levels))
+        self.heads = nn.ModuleDict({str(level): Head(joints, features, head_channels) for level in levels})
 
 
 class Link(nn.Module):
     """From one stack to the next: what it predicts, and what that was made of, added to what it was given."""
 
-    def __init__(self, joints: int) -> None:
+    def __init__(self, joints: int, features: int) -> None:
         super().__init__()
-        self.predicted = nn.Conv2d(5 * joints, FEATURES, 1)
-        self.shared = nn.Conv2d(FEATURES, FEATURES, 1)
+        self.predicted = nn.Conv2d(5 * joints, features, 1)
+        self.shared = nn.Conv2d(features, features, 1)
 
     def forward(self, x: Tensor, prediction: DensePrediction, shared: Tensor) -> Tensor:
         maps = [prediction.heatmaps_2d, prediction.heatmaps_3d, prediction.unit_vectors.flatten(1, 2)]
@@ -167,28 +167,40 @@ class DenseRegression(nn.Module):
 
     joints: J. stacks: hourglasses one behind the other. levels: which levels have a head; more than one for
     deep supervision (section 3.2), of which ``forward`` runs the highest alone. head_channels: 256 in Wan et
-    al.; the head's cost grows with about the square. Raises HandfastError for levels that are not some of 1
-    to 4, or that lack 4 in a net of several stacks, where each stack hands on full maps.
+    al.; the head's cost grows with about the square. features: C, the hourglass's width, 128 there. Raises
+    HandfastError for levels that are not some of 1 to 4, or that lack 4 in a net of several stacks, where
+    each stack hands on full maps.
+
+    Nothing but the size of the maps depends on that of the crops: those of 64 pixels give maps half as large.
     """
 
-    def __init__(self, joints: int, stacks: int, levels: Collection[int], head_channels: int) -> None:
+    def __init__(
+        self,
+        joints: int,
+        stacks: int,
+        levels: Collection[int],
+        head_channels: int,
+        features: int = FEATURES,
+    ) -> None:
         super().__init__()
         if not levels or not set(levels) <= set(LEVELS) or (stacks > 1 and TOP_LEVEL not in levels):
             raise HandfastError(
                 f"levels: expected some of {LEVELS}, with {TOP_LEVEL} among them for several stacks, got "
                 f"{tuple(levels)} for {stacks}"
             )
-        self.joints, self.head_channels = joints, head_channels
+        self.joints, self.head_channels, self.features = joints, head_channels, features
         self.levels = tuple(sorted(levels))
         self.stem = nn.Sequential(
             ConvRenorm(1, 32, 7, stride=2),
             Residual(32, 64),
             nn.MaxPool2d(2),
             Residual(64, 64),
-            Residual(64, FEATURES),
+            Residual(64, features),
         )
-        self.stacks = nn.ModuleList(Stack(joints, self.levels, head_channels) for _ in range(stacks))
-        self.links = nn.ModuleList(Link(joints) for _ in range(stacks - 1))
+        self.stacks = nn.ModuleList(
+            Stack(joints, self.levels, features, head_channels) for _ in range(stacks)
+        )
+        self.links = nn.ModuleList(Link(joints, features) for _ in range(stacks - 1))
         self.apply(_initialise)
 
     def forward(self, depth: Tensor) -> DensePrediction:
@@ -215,7 +227,7 @@ class DenseRegression(nn.Module):
 
 
 def map_size(level: int) -> int:
-    """Cells along each side of a level's maps: 4, 8, 16 or 32."""
+    """Cells along each side of a level's maps of a whole crop, 128 pixels wide: 4, 8, 16 or 32."""
     return 2 ** (level + 1)
 
 
@@ -259,14 +271,15 @@ def deeply_supervised(net: DenseRegression) -> DenseRegression:
 def _rebuilt(net: DenseRegression, levels: Sequence[int], tensors: Mapping[str, Tensor]) -> DenseRegression:
     """A net of one stack with copies of those of the tensors that it has."""
     with torch.device("meta"):
-        rebuilt = DenseRegression(net.joints, 1, levels, net.head_channels)
+        rebuilt = DenseRegression(net.joints, 1, levels, net.head_channels, net.features)
     copies = {name: tensors[name].detach().clone() for name in rebuilt.state_dict()}
     rebuilt.load_state_dict(copies, assign=True)
     return rebuilt.train(net.training)
 
 
 def cell_depth(depth: Tensor, size: int) -> Tensor:
-    """``sensors.depth_crop.cell_depth`` of tensors: (b, 1, 128, 128) -> (b, 1, size, size)."""
+    """``sensors.depth_crop.cell_depth`` of tensors: (b, 1, 128, 128) -> (b, 1, size, size). Cells of a
+    coarser crop have as many pixels."""
     beyond = 2.0  # farther than any depth of a crop
     nearness = torch.where(depth > VALID_ABOVE, -depth, -beyond)
     nearest = -F.max_pool2d(nearness, CROP_PX // size)

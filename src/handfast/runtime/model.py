@@ -1,8 +1,11 @@
-"""Load a shipped or exported network and run it: with ONNX Runtime, or as compiled C."""
+"""Load a shipped or exported network and run it: with ONNX Runtime, or as compiled C.
+
+Dense regression, which runs on crops of depth, is loaded by ``runtime.dense``.
+"""
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from importlib.resources import files
 from pathlib import Path
@@ -15,6 +18,7 @@ from handfast.export.card import CARD_KEY
 from handfast.skeleton import SKELETONS, Skeleton
 
 PACKAGED = ("tofnet-hand21", "tofnet-tof8")
+PACKAGED_DENSE = ("dense-hand21", "dense-hand21-l3")
 BACKENDS = ("onnxruntime", "c")
 
 # (b, H, W) uint8 -> heat-map logits (b, 2, K, h, w) and visibility logits (b, 2, 1 + K), float32.
@@ -83,13 +87,15 @@ def load_model(name_or_path: str | Path = PACKAGED[0], backend: str = BACKENDS[0
 
     backend: one of ``BACKENDS``. Where c has no compiler, or no kernel for a layer, ONNX Runtime stands in
     and the log says why. Raises HandfastError for an unknown name or backend, a missing or broken file, or
-    one without a handfast card.
+    one without a handfast card, or of dense regression.
     """
     if backend not in BACKENDS:
         raise HandfastError(f"backend {backend!r}: expected {', '.join(BACKENDS)}")
     content = read_model(name_or_path)
-    session = _session(content, name_or_path)
-    card = _card(session, name_or_path)
+    session = open_session(content, name_or_path)
+    card = card_of(session, name_or_path)
+    if card.family == "dense":
+        raise HandfastError(f"model {name_or_path}: expected a net on whole images, got dense regression")
     if backend == "c":
         try:
             return Model(card, "c", _native_engine(content, card.name))
@@ -103,7 +109,15 @@ def load_model(name_or_path: str | Path = PACKAGED[0], backend: str = BACKENDS[0
     return Model(card, "onnxruntime", run)
 
 
-def _session(content: bytes, name: str | Path) -> onnxruntime.InferenceSession:
+def read_card(name_or_path: str | Path) -> ModelCard:
+    """What a packaged model or an .onnx file of any family says of itself. Raises HandfastError as
+    ``load_model`` does."""
+    content = read_model(name_or_path, (*PACKAGED, *PACKAGED_DENSE))
+    return card_of(open_session(content, name_or_path), name_or_path)
+
+
+def open_session(content: bytes, name: str | Path) -> onnxruntime.InferenceSession:
+    """An ONNX file ready to run on one thread. Raises HandfastError if it is broken. name: for messages."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # so small a net gains nothing from more
     options.log_severity_level = 4
@@ -125,23 +139,28 @@ def _native_engine(content: bytes, name: str) -> Engine:
     return run
 
 
-def read_model(name_or_path: str | Path) -> bytes:
-    """The ONNX file of a packaged model or at a path. Raises HandfastError if there is none."""
+def read_model(name_or_path: str | Path, packaged: Sequence[str] = PACKAGED) -> bytes:
+    """The ONNX file of one of the packaged models or at a path. Raises HandfastError if there is none."""
     path = Path(name_or_path)
-    packaged = files("handfast").joinpath(f"assets/{name_or_path}.onnx")
-    if str(name_or_path) in PACKAGED and packaged.is_file():
-        return packaged.read_bytes()
+    asset = files("handfast").joinpath(f"assets/{name_or_path}.onnx")
+    if str(name_or_path) in packaged and asset.is_file():
+        return asset.read_bytes()
     if path.is_file():
         return path.read_bytes()
     raise HandfastError(
-        f"model {str(name_or_path)!r}: expected {', '.join(PACKAGED)} or the path of an .onnx file"
+        f"model {str(name_or_path)!r}: expected {', '.join(packaged)} or the path of an .onnx file"
     )
 
 
-def _card(session: onnxruntime.InferenceSession, name: str | Path) -> ModelCard:
-    text = session.get_modelmeta().custom_metadata_map.get(CARD_KEY)
+def card_of(session: onnxruntime.InferenceSession, name: str | Path) -> ModelCard:
+    """The card of an open ONNX file. Raises HandfastError where there is none, or half of one."""
+    return parse_card(session.get_modelmeta().custom_metadata_map.get(CARD_KEY), name)
+
+
+def parse_card(text: str | None, name: str | Path) -> ModelCard:
+    """A card from its JSON. Raises HandfastError if it is None or not whole. name: for messages."""
     if text is None:
-        raise HandfastError(f"model {name}: an ONNX file without a handfast card; export it with handfast")
+        raise HandfastError(f"model {name}: a file without a handfast card; export it with handfast")
     try:
         card = json.loads(text)
         known = {field.name: card[field.name] for field in fields(ModelCard) if field.name in card}

@@ -18,20 +18,26 @@ from handfast.models.dense_regression import DensePrediction, DenseRegression, m
 from handfast.sensors.depth_crop import CROP_PX, DepthCrop
 from handfast.skeleton import SKELETONS, Skeleton
 from handfast.training.checkpoint import load_checkpoint
-from handfast.training.recipe import Recipe
+from handfast.training.recipe import Recipe, check_choice
 from handfast.training.task import Batch, Task
 
 
 @dataclass(frozen=True, kw_only=True)
 class DenseRecipe(Recipe):
     """teacher: the checkpoint of a net whose maps are learnt from as well as the labels', "" for none; its
-    highest level teaches ours (knowledge distillation, section 4.4). data: what batches are made of."""
+    highest level teaches ours (knowledge distillation, section 4.4). input_px: how wide crops are, 128, or 64
+    for every other pixel, maps half as large and a quarter of the cost. data: what batches are made of."""
 
     teacher: str = ""
+    input_px: int = CROP_PX
     data: DepthMix = field(default_factory=DepthMix)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice("input_px", self.input_px, (CROP_PX, CROP_PX // 2))
+
     def interface(self) -> dict:
-        return {"input": {"image": "depth crop", "height": CROP_PX, "width": CROP_PX}}
+        return {"input": {"image": "depth crop", "height": self.input_px, "width": self.input_px}}
 
 
 class DenseTask(Task):
@@ -41,6 +47,7 @@ class DenseTask(Task):
         super().__init__()
         self.weights = {"maps": 1.0, "teacher": 1.0}
         self.net: DenseRegression = MODELS[recipe.model]()
+        self.input_px = recipe.input_px
         self.skeleton = SKELETONS[recipe.skeleton]
         if len(self.skeleton) != self.net.joints:
             raise HandfastError(
@@ -74,22 +81,24 @@ class DenseTask(Task):
         return losses
 
     def tensors(self, batch: Batch) -> tuple[Tensor, dict[int, DensePrediction]]:
-        """As of ``DepthBatches.batch`` -> (b, 1, 128, 128) and the maps of each of the net's sizes."""
+        """As of ``DepthBatches.batch`` -> (b, 1, input_px, input_px) and the maps of each of the net's
+        sizes."""
         joints_mm = self.skeleton.select(batch["joints_mm"])
         crops = crops_of(batch)
         targets = {}
         for level in self.net.levels:
-            size = map_size(level)
+            size = map_size(level) * self.input_px // CROP_PX
             maps = [encode_joints(joints, crop, size) for joints, crop in zip(joints_mm, crops, strict=True)]
             stacked = (torch.from_numpy(np.stack(kind)) for kind in zip(*maps, strict=True))
             targets[size] = DensePrediction(*stacked)
-        return torch.from_numpy(batch["depth"])[:, None], targets
+        return depth_tensor(batch, self.input_px), targets
 
     def validate(self, net: DenseRegression, batches: Iterable[Batch]) -> dict[str, float]:
         """The mean error of the joints at each level, in mm."""
         errors: dict[int, list[float]] = {}
         for batch in batches:
-            for level, error_mm in zip(net.levels, errors_mm(net, batch, self.skeleton), strict=True):
+            of_levels = errors_mm(net, batch, self.skeleton, self.input_px)
+            for level, error_mm in zip(net.levels, of_levels, strict=True):
                 errors.setdefault(level, []).append(error_mm)
         return {f"error_mm_l{level}": float(np.mean(of_level)) for level, of_level in errors.items()}
 
@@ -104,10 +113,18 @@ def crops_of(batch: Batch) -> list[DepthCrop]:
     ]
 
 
+def depth_tensor(batch: Batch, input_px: int) -> Tensor:
+    """Every pixel of a batch's crops, or as many as a net takes: (b, 1, input_px, input_px)."""
+    step = CROP_PX // input_px
+    return torch.from_numpy(batch["depth"])[:, None, ::step, ::step].contiguous()
+
+
 @torch.inference_mode()
-def errors_mm(net: DenseRegression, batch: Batch, skeleton: Skeleton) -> Sequence[float]:
+def errors_mm(
+    net: DenseRegression, batch: Batch, skeleton: Skeleton, input_px: int = CROP_PX
+) -> Sequence[float]:
     """The mean error of each level of the last stack. A joint that is not found counts as the middle."""
-    depth = torch.from_numpy(batch["depth"])[:, None].to(next(net.parameters()).device)
+    depth = depth_tensor(batch, input_px).to(next(net.parameters()).device)
     branches = net.branches(depth)[-len(net.levels) :]
     joints_mm, crops = skeleton.select(batch["joints_mm"]), crops_of(batch)
     found = []
