@@ -23,7 +23,8 @@ REPRODUCE_EXAMPLES = (
     "[bold]Examples[/]\n\n"
     "handfast reproduce --list\n\n"
     "handfast reproduce chidananda2019/table1 --rows none,all --seeds 0\n\n"
-    "handfast reproduce chidananda2019/table2 --from-results --json"
+    "handfast reproduce chidananda2019/table2 --from-results --json\n\n"
+    "handfast reproduce pruned2019/table1 --plot curves.png"
 )
 
 Devices = Annotated[int, typer.Option(help="Processes that share each step, one a device.")]
@@ -93,7 +94,7 @@ def reproduce(
         bool, typer.Option("--from-results", help="Train nothing: show what is measured.")
     ] = False,
     plot: Annotated[
-        Path | None, typer.Option(help="Draw the rows' PCK curves into a .png, .pdf or .svg.", metavar="FILE")
+        Path | None, typer.Option(help="Draw the rows' curves into a .png, .pdf or .svg.", metavar="FILE")
     ] = None,
     list_: Annotated[bool, typer.Option("--list", help="List the tables and their rows.")] = False,
     as_json: Json = False,
@@ -103,7 +104,7 @@ def reproduce(
     Each finished run leaves a small file in --results.
     Runs that have one are skipped and those cut off go on, so that a table can be made over many sittings.
     """
-    from handfast.reproduce import printing
+    from handfast.reproduce import plots, printing
     from handfast.reproduce.papers import TABLES, find_table
     from handfast.reproduce.tables import SCALES, chosen_rows, fullest_scale, read_results
 
@@ -119,12 +120,12 @@ def reproduce(
     if scale not in (None, *SCALES):
         raise HandfastError(f"--scale: expected one of {', '.join(SCALES)}, got {scale!r}")
     if plot is not None:
-        check_ending(plot, *printing.PLOT_ENDINGS)
+        check_ending(plot, *plots.PLOT_ENDINGS)
 
     if from_results:
         scale = scale or fullest_scale(results, chosen)
     else:
-        scale = scale or next(iter(SCALES))
+        scale = scale or SCALES[0]
         with training_libraries():
             from handfast.reproduce import rows as making
             from handfast.training.hardware import is_first_process
@@ -136,7 +137,7 @@ def reproduce(
         making.reproduce(chosen, wanted, numbers, scale, folders, devices, say=_say)
     found = read_results(results, chosen, scale)
     if plot is not None:
-        printing.plot_pck(chosen, {name: found[name] for name in wanted if name in found}, plot)
+        plots.plot(chosen, {name: found[name] for name in wanted if name in found}, plot)
     if as_json:
         print(json.dumps(printing.as_json(chosen, scale, found, list(wanted))))
     else:

@@ -3,6 +3,7 @@
 import pytest
 
 from handfast.evaluation.keypoints import KeypointScore
+from handfast.reproduce.dense_score import DenseScore
 from handfast.reproduce.tables import Result, result_path, write_result
 
 
@@ -66,4 +67,48 @@ def results(tmp_path, make_result):
         for seed, error_px in enumerate(of_seeds):
             result = make_result(run, seed, error_px, flops=flops)
             write_result(result_path(folder, "chidananda2019", "small", run, seed), result)
+    return folder
+
+
+@pytest.fixture
+def make_dense_score():
+    def make_dense_score(error_mm, **changes):
+        values = {
+            "frames": 10,
+            "error_mm": error_mm,
+            "error_median_mm": error_mm / 2,
+            "error_by_joint_mm": {"palm": error_mm},
+            "frames_within": [min(1.0, threshold / (4 * error_mm)) for threshold in range(1, 81)],
+            "input_px": 64,
+            "parameters": 1000,
+            "macs": 2_000_000_000,
+            "gmacs": 2.0,
+            "flops": 4_000_000_000,
+            "weight_bytes": 4000,
+            "ms": 20.0,
+            "engine": "openvino",
+            "loss": [[20, 900.0], [40, 10 * error_mm]],
+            "validation_mm": [[20, 3 * error_mm], [30, 1.04 * error_mm], [40, error_mm]],
+            "converged_step": 30,
+        }
+        return DenseScore(**values | changes)
+
+    return make_dense_score
+
+
+@pytest.fixture
+def dense_results(tmp_path, make_result, make_dense_score):
+    """Of table3: the runs from scratch, without deep supervision, and with it, of that levels 4 and 3."""
+    folder = tmp_path / "dense"
+    scores = {
+        "1-stack-scratch": {"l4": make_dense_score(14.0)},
+        "1-stack-retrained": {"l4": make_dense_score(13.0, converged_step=40)},
+        "1-stack-ds": {
+            "l4": make_dense_score(12.5),
+            "l3": make_dense_score(13.5, macs=700_000_000, gmacs=0.7, parameters=900, ms=8.0),
+        },
+    }
+    for run, score in scores.items():
+        path = result_path(folder, "pruned2019", "small", run, 0)
+        write_result(path, make_result(run, 0, 1.0, score=score))
     return folder

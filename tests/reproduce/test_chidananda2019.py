@@ -22,8 +22,9 @@ def summaries(table, **errors_px):
     return {
         name: Summary(
             row=name,
-            error_px=errors_px.get(name.replace("-", "_"), row.paper.get("error_px", 5.6)),
-            error_px_std=None,
+            number="error_px",
+            value=errors_px.get(name.replace("-", "_"), row.paper.get("error_px", 5.6)),
+            std=None,
             seeds=1,
             parameters=1,
             macs=1,
@@ -59,7 +60,7 @@ def test_and_fail_where_they_do_not():
 
 def test_what_was_found_is_said_in_numbers():
     rows = summaries(TABLE1)
-    rows["all"] = replace(rows["all"], error_px_std=0.0214)
+    rows["all"] = replace(rows["all"], std=0.0214)
     found = judge(TABLE1.claims[0], rows).found
     assert found == "all 5.556 ± 0.021 px against none 6.054 px: -8.2 %"
 

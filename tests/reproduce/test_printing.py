@@ -1,15 +1,11 @@
-"""A table beside the paper's, to read, as JSON and as curves."""
+"""A table beside the paper's, to read and as JSON."""
 
 import json
-import sys
 
-import cv2
-import numpy as np
 import pytest
 
-from handfast.errors import HandfastError
 from handfast.reproduce.chidananda2019 import TABLE1, TABLE2
-from handfast.reproduce.printing import as_json, plot_pck, print_table
+from handfast.reproduce.printing import as_json, print_table
 from handfast.reproduce.tables import read_results
 
 
@@ -53,20 +49,3 @@ def test_table2_has_costs(results, capsys):
     out = capsys.readouterr().out
     assert "0.041 M" in out and "0.035" in out and "1.209" in out
     assert "fails: ours is within 4.7 %" not in out and "at 2.5 % of its FLOPs" in out
-
-
-def test_curves_are_drawn(found, tmp_path):
-    pytest.importorskip("matplotlib")
-    plot_pck(TABLE1, found, tmp_path / "new" / "pck.png")
-    picture = cv2.imread(str(tmp_path / "new" / "pck.png"))
-    assert picture.shape[1] > 1000
-    for colour in ((178, 114, 0), (0, 94, 213), (115, 158, 0)):  # blue, green, red of the first three
-        assert (np.abs(picture.astype(int) - colour).max(axis=-1) < 10).sum() > 300
-
-
-def test_curves_need_a_picture_file_and_matplotlib(found, tmp_path, monkeypatch):
-    with pytest.raises(HandfastError, match=r"pck\.jpg: expected a file name that ends in \.png"):
-        plot_pck(TABLE1, found, tmp_path / "pck.jpg")
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(HandfastError, match=r"handfast\[plots\]"):
-        plot_pck(TABLE1, found, tmp_path / "pck.png")

@@ -56,7 +56,7 @@ def make(folders, trainer, table=TABLE1, rows=("none", "all"), seeds=(0,)):
 
 
 def results_in(folders):
-    return {path.stem: read_result(path) for path in folders.results.rglob("*.json")}
+    return {path.stem: read_result(path, TABLE1) for path in folders.results.rglob("*.json")}
 
 
 def test_each_row_leaves_a_result(folders):

@@ -24,7 +24,7 @@ from handfast.reproduce.tables import (
 
 def summaries(results, table=TABLE1):
     found = read_results(results, table, "small")
-    return {name: summarise(name, table.rows[name], of_row) for name, of_row in found.items()}
+    return {name: summarise(table, name, of_row) for name, of_row in found.items()}
 
 
 def test_a_result_comes_back_as_it_was_written(tmp_path, make_result):
@@ -32,21 +32,21 @@ def test_a_result_comes_back_as_it_was_written(tmp_path, make_result):
     assert path == tmp_path / "chidananda2019" / "small" / "all-seed2.json"
     result = make_result("all", 2, 5.5)
     write_result(path, result)
-    assert read_result(path) == result
+    assert read_result(path, TABLE1) == result
 
 
 def test_seeds_are_averaged_and_their_spread_is_that_of_a_sample(results):
     rows = summaries(results)
     assert list(rows) == ["none", "no-seg", "all"]  # in the order of the table
     none = rows["none"]
-    assert (none.seeds, none.error_px, none.error_px_std) == (3, 6.1, 0.1)
+    assert (none.seeds, none.value, none.std) == (3, 6.1, 0.1)
     assert none.seconds == 61.0
     assert none.score["error_percent_of_hand"] == pytest.approx(12.2)
     assert none.score["error_by_keypoint_px"] == {"thumb_tip": 6.1, "index_tip": None}
     assert none.score["pck"][0] == pytest.approx((1 / 12 + 1 / 12.2 + 1 / 12.4) / 3, abs=1e-6)
     assert none.score["ghost_rate"] is None and none.score["frames"] == 10
-    assert rows["all"].error_px_std == pytest.approx(0.1 / 2**0.5, abs=1e-6)
-    assert rows["no-seg"].error_px_std is None
+    assert rows["all"].std == pytest.approx(0.1 / 2**0.5, abs=1e-6)
+    assert rows["no-seg"].std is None
 
 
 def test_a_summary_as_json_has_its_numbers_side_by_side(results):
@@ -106,7 +106,7 @@ def test_different_data_are_told(results, make_result):
 
 def test_a_claim_is_judged_when_all_its_rows_are_there(results):
     rows = summaries(results)
-    claim = Claim("it is so", ("all", "none"), lambda of: (of["all"].error_px < of["none"].error_px, "so"))
+    claim = Claim("it is so", ("all", "none"), lambda of: (of["all"].value < of["none"].value, "so"))
     assert (judge(claim, rows).verdict, judge(claim, rows).found) == ("holds", "so")
     assert judge(replace(claim, judge=lambda _: (False, "no")), rows).verdict == "fails"
     verdict = judge(replace(claim, needs=("all", "depth-all")), rows)

@@ -3,6 +3,7 @@ Devices": its tables 1 and 2, and what it claims about them."""
 
 from collections.abc import Mapping
 
+from handfast.evaluation.keypoints import KeypointScore
 from handfast.reproduce.tables import Claim, Row, Summary, Table
 
 RECIPE = "chidananda2019"
@@ -35,13 +36,17 @@ _ALL = Row("all", RECIPE, {"error_px": 5.556, "parameters": 0.041e6, "flops": 0.
 
 def _change(rows: Mapping[str, Summary], row: str, to: str) -> tuple[float, str]:
     """How much larger the error of a row is than that of another, as a share, and a phrase that says so."""
-    change = rows[row].error_px / rows[to].error_px - 1
+    change = rows[row].value / rows[to].value - 1
     return change, f"{row} {_error(rows[row])} against {to} {_error(rows[to])}: {100 * change:+.1f} %"
 
 
 def _error(summary: Summary) -> str:
-    spread = "" if summary.error_px_std is None else f" ± {summary.error_px_std:.3f}"
-    return f"{summary.error_px:.3f}{spread} px"
+    spread = "" if summary.std is None else f" ± {summary.std:.3f}"
+    return f"{summary.value:.3f}{spread} px"
+
+
+def _read_score(facts: dict) -> KeypointScore:
+    return KeypointScore(**facts)
 
 
 def _all_beats_none(rows: Mapping[str, Summary]) -> tuple[bool, str]:
@@ -95,6 +100,7 @@ TABLE1 = Table(
     ),
     compared=("error_px",),
     also=("error_percent_of_hand", "wrong_side_rate", "ghost_rate", "surface_error_mm"),
+    read_score=_read_score,
 )
 
 TABLE2 = Table(
@@ -133,6 +139,7 @@ TABLE2 = Table(
     ),
     compared=("error_px", "parameters", "flops"),
     also=("error_percent_of_hand",),
+    read_score=_read_score,
 )
 
 TABLES = {table.name: table for table in (TABLE1, TABLE2)}

@@ -17,10 +17,15 @@ from handfast.data.cards import CARD, read_card
 from handfast.data.generate import in_processes, make, plan
 from handfast.errors import HandfastError
 from handfast.export.onnx import export_onnx
+from handfast.models import MODELS
+from handfast.models.cost import network_cost
 from handfast.reproduce.measure import measure_model
-from handfast.reproduce.tables import SCALES, Result, Row, Table, read_result, result_path, write_result
+from handfast.reproduce.measure_dense import measure_levels, time_stages
+from handfast.reproduce.tables import Result, Row, Table, read_result, result_path, write_result
 from handfast.runtime.model import load_model
+from handfast.sensors.depth_crop import CROP_PX
 from handfast.training.checkpoint import load_checkpoint
+from handfast.training.dense_regression import DenseRecipe
 from handfast.training.families import load_recipe, open_data
 from handfast.training.hardware import hardware_facts, is_first_process
 from handfast.training.loop import MODEL_FILE, train
@@ -44,15 +49,15 @@ class Folders:
 
 @dataclass(frozen=True)
 class Job:
-    """A row to train with one seed. path: where its result goes."""
+    """A run to make with one seed. path: where its result goes. needs: as the row's, with the same seed."""
 
-    name: str
     row: Row
     recipe: Recipe
     path: Path
+    needs: Mapping[str, "Job"]
 
     def __str__(self) -> str:
-        return f"{self.name}, seed {self.recipe.seed}"
+        return f"{self.row.run}, seed {self.recipe.seed}"
 
 
 def train_on(recipe: Recipe, data: Path, run_dir: Path, devices: int) -> None:
@@ -72,33 +77,80 @@ def reproduce(
 ) -> None:
     """Make the results that rows of a table lack: the first seed of every row, then the others.
 
-    seeds: none for each row's own. A result whose recipe has changed since is made again. say: gets a line
-    whenever something begins or ends. Raises HandfastError for what is wrong with recipes and folders.
+    seeds: none for each row's own. A result whose recipe has changed since is made again. What a row needs is
+    trained before it, as far as it is not. say: gets a line whenever something begins or ends. Raises
+    HandfastError for what is wrong with recipes and folders.
     """
-    jobs = []
+    if table.timed:
+        _time(table, scale, folders.results, devices, say)
+        return
+    lacking = []
     for job in _jobs(table, rows, seeds, scale, folders.results):
-        if job.path.exists() and read_result(job.path).recipe_hash == job.recipe.hash:
+        if _is_measured(job, table):
             say(f"{job}: finished")
         else:
-            jobs.append(job)
-    if jobs:
-        make_data(table.benchmark, scale, folders.data, say)
-    for number, job in enumerate(jobs, start=1):
+            lacking.append(job)
+    if not lacking:
+        return
+    make_data(table.benchmark, scale, folders.data, say)
+    card_sha256 = hashlib.sha256((folders.data / CARD).read_bytes()).hexdigest()
+
+    def run_dir_of(job: Job) -> Path:
+        name = f"{job.path.stem}-{job.recipe.hash[:6]}-{card_sha256[:6]}"
+        return (folders.runs / table.paper / scale / name).resolve()
+
+    jobs = {each.path: each for job in lacking for each in _with_needed(job)}
+    for number, job in enumerate(jobs.values(), start=1):
         say(f"{job}: training, {number} of {len(jobs)}")
-        card_sha256 = hashlib.sha256((folders.data / CARD).read_bytes()).hexdigest()
-        run_name = f"{job.path.stem}-{job.recipe.hash[:6]}-{card_sha256[:6]}"
-        run_dir = folders.runs / table.paper / scale / run_name
-        trainer(job.recipe, folders.data, run_dir, devices)
-        if is_first_process():
+        run_dir = run_dir_of(job)
+        checkpoints = {value: str(run_dir_of(needed) / MODEL_FILE) for value, needed in job.needs.items()}
+        trainer(dataclasses.replace(job.recipe, **checkpoints), folders.data, run_dir, devices)
+        if is_first_process() and not _is_measured(job, table):
+            say(f"{job}: measuring")
             result = _measured(job, scale, folders.data, card_sha256, run_dir, devices)
             write_result(job.path, result)
-            say(f"{job}: {result.score.error_px:.3f} px after {result.seconds:,.0f} s")
+            say(f"{job}: done after {result.seconds:,.0f} s of training")
+
+
+def _time(table: Table, scale: str, results: Path, devices: int, say: Callable[[str], None]) -> None:
+    """Make the one result of a table in which nothing is trained."""
+    run = next(iter(table.rows.values())).run
+    path = result_path(results, table.paper, scale, run, 0)
+    if path.exists():
+        say(f"{run}: finished")
+    elif is_first_process():
+        parameters, macs = network_cost(MODELS[table.timed], 1, 1, CROP_PX, CROP_PX)
+        result = Result(
+            run=run,
+            scale=scale,
+            seed=0,
+            recipe_hash="",
+            recipe={},
+            data={"card_sha256": ""},
+            score=time_stages(table.timed, macs / 1e9),
+            parameters=parameters,
+            macs=macs,
+            flops=2 * macs,
+            weight_bytes=4 * parameters,
+            samples_seen=0,
+            seconds=0.0,
+            hardware=hardware_facts() | {"devices": devices},
+            handfast=__version__,
+            torch=version("torch"),
+        )
+        write_result(path, result)
 
 
 def recipe_of(row: Row, scale: str, seed: int) -> Recipe:
-    """What a row trains at a scale."""
+    """What a row trains at a scale. Where it needs another row's checkpoint it names that row and what that
+    trains, wherever the file will be."""
     recipe = varied(load_recipe(row.recipe), row.changes)
-    return dataclasses.replace(recipe, seed=seed, epochs=recipe.epochs * SCALES[scale])
+    if scale == "small":
+        recipe = varied(recipe, {"epochs": recipe.epochs / 2} if row.small is None else row.small)
+    needed = {
+        value: f"{other.run} {recipe_of(other, scale, 0).hash[:6]}" for value, other in row.needs.items()
+    }
+    return dataclasses.replace(recipe, seed=seed, **needed)
 
 
 def varied(record: Any, changes: Mapping[str, Any]) -> Any:
@@ -138,25 +190,50 @@ def seconds_trained(log: Path) -> float:
 
 def _jobs(
     table: Table, rows: Mapping[str, Row], seeds: Sequence[int], scale: str, results: Path
-) -> Iterator[Job]:
+) -> list[Job]:
+    """One for each run, which rows may share."""
+    jobs = {}
     for seed in seeds or sorted({seed for row in rows.values() for seed in row.seeds}):
-        for name, row in rows.items():
+        for row in rows.values():
             if seed in (seeds or row.seeds):
-                path = result_path(results, table.paper, scale, row.run, seed)
-                yield Job(name, row, recipe_of(row, scale, seed), path)
+                job = _job(table, row, seed, scale, results)
+                jobs.setdefault(job.path, job)
+    return list(jobs.values())
+
+
+def _job(table: Table, row: Row, seed: int, scale: str, results: Path) -> Job:
+    path = result_path(results, table.paper, scale, row.run, seed)
+    needs = {value: _job(table, needed, seed, scale, results) for value, needed in row.needs.items()}
+    return Job(row, recipe_of(row, scale, seed), path, needs)
+
+
+def _with_needed(job: Job) -> Iterator[Job]:
+    """What a job needs, and then itself."""
+    for needed in job.needs.values():
+        yield from _with_needed(needed)
+    yield job
+
+
+def _is_measured(job: Job, table: Table) -> bool:
+    return job.path.exists() and read_result(job.path, table).recipe_hash == job.recipe.hash
 
 
 def _measured(job: Job, scale: str, data: Path, card_sha256: str, run_dir: Path, devices: int) -> Result:
     """The result of a run whose training is over."""
     recipe, card = job.recipe, read_card(data)
     net, net_card = load_checkpoint(run_dir / MODEL_FILE)
-    cost = export_onnx(net, net_card, run_dir / "model.onnx", early_out_logit=None)
-    score = measure_model(
-        load_model(run_dir / "model.onnx"),
-        data,
-        picture="depth" if recipe.data.picture == "depth" else "amplitude",
-        knows_presence=recipe.losses.visibility > 0,
-    )
+    match recipe:
+        case DenseRecipe():
+            score = measure_levels(net, net_card, data, run_dir)
+            cost = asdict(score[f"l{max(net.levels)}"])
+        case _:
+            cost = export_onnx(net, net_card, run_dir / "model.onnx", early_out_logit=None)
+            score = measure_model(
+                load_model(run_dir / "model.onnx"),
+                data,
+                picture="depth" if recipe.data.picture == "depth" else "amplitude",
+                knows_presence=recipe.losses.visibility > 0,
+            )
     return Result(
         run=job.row.run,
         scale=scale,

@@ -8,20 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from handfast.errors import HandfastError
-from handfast.evaluation.keypoints import KeypointScore
 from handfast.files import write_whole
 
-# Sizes of the benchmark, and the share of a recipe's epochs that a run has on each.
-SCALES = {"small": 0.5, "full": 1.0}
+SCALES = ("small", "full")  # the sizes of a benchmark
 
 
 @dataclass(frozen=True)
 class Row:
     """A row of a table: a run, what is trained for it, and the paper's own numbers.
 
-    run: names the results, which rows of several tables may share. recipe: a packaged one. changes: values
-    that differ from it, by name as in its file, tables within. seeds: those of a whole reproduction. paper:
-    by name as in ``Summary``, empty for a row that the paper does not have.
+    run: names the results, which rows of this and other tables may share. recipe: a packaged one. changes:
+    values that differ from it, by name as in its file, tables within. seeds: those of a whole reproduction.
+    paper: by name as in ``Summary``, empty for a row that the paper does not have. small: values that differ
+    at scale small, None for half the epochs. needs: the rows whose trained networks the recipe starts from
+    or learns from, by the value that names the checkpoint. part: which of a result's scores is the row's, ""
+    where there is one alone.
     """
 
     run: str
@@ -29,6 +30,9 @@ class Row:
     paper: Mapping[str, float]
     changes: Mapping[str, Any] = field(default_factory=dict)
     seeds: tuple[int, ...] = (0,)
+    small: Mapping[str, Any] | None = None
+    needs: Mapping[str, "Row"] = field(default_factory=dict)
+    part: str = ""
 
 
 @dataclass(frozen=True)
@@ -36,8 +40,9 @@ class Result:
     """One finished run, as its file holds it.
 
     recipe: all its values. data: the benchmark that it was trained and measured on, with the checksum of its
-    card. parameters, macs, flops, weight_bytes: of the network as exported, without early-out. seconds: of
-    training, interruptions left out. hardware: what it was trained on.
+    card. score: a record of what was measured, or one of each part of the network, by name. parameters, macs,
+    flops, weight_bytes: of the network as exported, without early-out. seconds: of training, interruptions
+    left out. hardware: what it was trained on.
     """
 
     run: str
@@ -46,7 +51,7 @@ class Result:
     recipe_hash: str
     recipe: dict
     data: dict
-    score: KeypointScore
+    score: Any
     parameters: int
     macs: int
     flops: int
@@ -60,11 +65,16 @@ class Result:
 
 @dataclass(frozen=True)
 class Summary:
-    """The mean over a row's seeds, and the sample standard deviation of the error, None of a single seed."""
+    """The mean over a row's seeds.
+
+    number: which of the score's numbers the table is about, such as error_px. value: that number. std: its
+    sample standard deviation, None of a single seed.
+    """
 
     row: str
-    error_px: float
-    error_px_std: float | None
+    number: str
+    value: float
+    std: float | None
     seeds: int
     parameters: int
     macs: int
@@ -76,9 +86,11 @@ class Summary:
     paper: Mapping[str, float]
 
     def facts(self) -> dict:
-        """As JSON: the numbers of the score stand beside the others."""
+        """As JSON: the numbers of the score stand beside the others, and before them where they have the same
+        name."""
         facts = asdict(self)
-        return facts | facts.pop("score")
+        row, number, value, std, score = map(facts.pop, ("row", "number", "value", "std", "score"))
+        return {"row": row, number: value, f"{number}_std": std} | facts | score
 
 
 @dataclass(frozen=True)
@@ -106,7 +118,10 @@ class Verdict:
 class Table:
     """A table of a paper.
 
-    compared: what of a ``Summary`` stands beside the paper's numbers. also: what else of it is shown.
+    compared: what of a ``Summary`` stands beside the paper's numbers, the first of them being what the table
+    is about. also: what else of it is shown. read_score: from JSON, as the results have it. note: what a
+    reader has to know of the numbers. timed: the network whose times alone the table is about, of which
+    nothing is trained.
     """
 
     paper: str
@@ -117,6 +132,9 @@ class Table:
     claims: tuple[Claim, ...]
     compared: tuple[str, ...]
     also: tuple[str, ...]
+    read_score: Callable[[dict], Any]
+    note: str = ""
+    timed: str = ""
 
     @property
     def path(self) -> str:
@@ -141,12 +159,12 @@ def write_result(path: Path, result: Result) -> None:
     write_whole(path, (json.dumps(asdict(result), indent=1) + "\n").encode())
 
 
-def read_result(path: Path) -> Result:
-    """The result in a file. Raises HandfastError if that is not one."""
+def read_result(path: Path, table: Table) -> Result:
+    """The result in a file, of a row of a table. Raises HandfastError if that is not one."""
     try:
         facts = json.loads(path.read_bytes())
-        return Result(**facts | {"score": KeypointScore(**facts["score"])})
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        return Result(**facts | {"score": table.read_score(facts["score"])})
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise HandfastError(
             f"{path}: expected the result of a run ({error}); delete it and make it again with "
             "`handfast reproduce`"
@@ -161,7 +179,8 @@ def read_results(results: Path, table: Table, scale: str) -> dict[str, list[Resu
     """
     found = {}
     for name, row in table.rows.items():
-        if of_row := [read_result(path) for path in _files_of(results, table, scale, row)]:
+        read = [read_result(path, table) for path in _files_of(results, table, scale, row)]
+        if of_row := [result for result in read if not row.part or row.part in result.score]:
             _check_alike(results, table, of_row)
             found[name] = sorted(of_row, key=lambda result: result.seed)
     if not found:
@@ -198,14 +217,22 @@ def _check_alike(results: Path, table: Table, of_row: list[Result]) -> None:
             )
 
 
-def summarise(name: str, row: Row, of_row: list[Result]) -> Summary:
+def score_of(row: Row, result: Result) -> Any:
+    """The record of a result that a row is about."""
+    return result.score[row.part] if row.part else result.score
+
+
+def summarise(table: Table, name: str, of_row: list[Result]) -> Summary:
     """What the results of a row, at least one, come to."""
-    errors_px = [result.score.error_px for result in of_row]
+    row, number = table.rows[name], table.compared[0]
+    scores = [asdict(score_of(row, result)) for result in of_row]
+    values = [score[number] for score in scores]
     first = of_row[0]
     return Summary(
         row=name,
-        error_px=_rounded(statistics.fmean(errors_px)),
-        error_px_std=_rounded(statistics.stdev(errors_px)) if len(errors_px) > 1 else None,
+        number=number,
+        value=_rounded(statistics.fmean(values)),
+        std=_rounded(statistics.stdev(values)) if len(values) > 1 else None,
         seeds=len(of_row),
         parameters=first.parameters,
         macs=first.macs,
@@ -213,7 +240,7 @@ def summarise(name: str, row: Row, of_row: list[Result]) -> Summary:
         weight_bytes=first.weight_bytes,
         samples_seen=first.samples_seen,
         seconds=_rounded(statistics.fmean(result.seconds for result in of_row)),
-        score=_mean([asdict(result.score) for result in of_row]),
+        score=_mean(scores),
         paper=row.paper,
     )
 
@@ -233,15 +260,17 @@ def judge(claim: Claim, summaries: Mapping[str, Summary]) -> Verdict:
 
 
 def _mean(values: list) -> Any:
-    """Of numbers, or of dicts or lists of them each by itself; None where any is None."""
+    """Of numbers, or of dicts or lists of them each by itself; None where any is None, and where they are
+    words or lists of different lengths that are not all the same."""
     first = values[0]
     if all(value == first for value in values):
         return first
     if isinstance(first, dict):
         return {key: _mean([value[key] for value in values]) for key in first}
     if isinstance(first, list):
-        return [_mean(list(column)) for column in zip(*values, strict=True)]
-    return None if None in values else _rounded(statistics.fmean(values))
+        same_length = len({len(value) for value in values}) == 1
+        return [_mean(list(column)) for column in zip(*values, strict=True)] if same_length else None
+    return None if None in values or isinstance(first, str) else _rounded(statistics.fmean(values))
 
 
 def _rounded(value: float) -> float:
