@@ -25,7 +25,9 @@ LAYERS = (
     "__init__",
     "bench",
     "reproduce",
-    "cli_common", "cli_bench", "cli_data", "cli_export", "cli_label", "cli_prune", "cli_synth", "cli_train", "cli",
+    "cli_common",
+    "cli_bench", "cli_data", "cli_export", "cli_label", "cli_prune", "cli_synth", "cli_train",
+    "cli",
 )  # fmt: skip
 TRAINING_LIBRARIES = {"torch", "lightning_fabric"}
 TRAINING_LAYERS = {"models", "losses", "training", "export", "bench"}
