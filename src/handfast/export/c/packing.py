@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from handfast.export.c.fusion import Conv
+from handfast.export.c.fusion import MOST_FILTERS, Conv
 from handfast.export.c.network import Convolution
 
 
 def pack_conv(step: Conv) -> np.ndarray:
-    """[group][block]: biases, weights, the tail's biases and weights, as convolution.h says; float32 (n,)."""
+    """[group][block]: biases, weights, the tail's biases and weights, as convolution.h says; float32 (n,). Zeros
+    at the end let a kernel fetch MOST_FILTERS weights at a time."""
     parts = []
     conv, filters = step.convolution, step.filters
     blocks = len(conv.weight) // filters
@@ -18,6 +19,7 @@ def pack_conv(step: Conv) -> np.ndarray:
         parts += [bias[block], weight[block].ravel()]
         if step.tail is not None:
             parts.append(_group_of(step.tail, block).ravel())
+    parts.append(np.zeros(MOST_FILTERS - filters))
     return np.concatenate(parts).astype(np.float32)
 
 

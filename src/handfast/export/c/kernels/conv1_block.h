@@ -11,15 +11,16 @@ static inline const float *JOIN(JOIN(conv1_block_, FILTERS), JOIN(x, VECTORS))(
 #define SET_SUMS(f) EACH_SUM_OF(SET_SUM, f)
     EACH_FILTER(SET_SUMS)
     w += FILTERS;
-#define ADD_PRODUCT(f, v) sum_##f##_##v = v_fma(weight_##f, x_##v, sum_##f##_##v);
+#define ADD_PRODUCT(f, v) sum_##f##_##v = V_FMA_WEIGHT(f, x_##v, sum_##f##_##v);
 #define ADD_PRODUCTS(f)                                                                                        \
     {                                                                                                          \
-        const vec weight_##f = v_splat(w[f]);                                                                  \
+        V_WEIGHT(f)                                                                                            \
         EACH_SUM_OF(ADD_PRODUCT, f)                                                                            \
     }
 #define ADD_CHANNELS                                                                                           \
     for (int c = 0; c < layer->channels; c++, in += layer->in_plane, w += FILTERS) {                           \
         EACH_VECTOR(LOAD)                                                                                      \
+        V_WEIGHTS                                                                                              \
         EACH_FILTER(ADD_PRODUCTS)                                                                              \
     }
     if (layer->in_jump) {

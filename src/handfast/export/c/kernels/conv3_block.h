@@ -17,16 +17,17 @@ static inline const float *JOIN(JOIN(conv3_block_, FILTERS), JOIN(x, VECTORS))(
     EACH_FILTER(SET_SUMS)
     w += FILTERS;
 
-#define ADD_PRODUCT(f, v) sum_##f##_##v = v_fma(weight_##f, x_##v, sum_##f##_##v);
+#define ADD_PRODUCT(f, v) sum_##f##_##v = V_FMA_WEIGHT(f, x_##v, sum_##f##_##v);
 #define ADD_PRODUCTS(f)                                                                                        \
     {                                                                                                          \
-        const vec weight_##f = v_splat(w[f]);                                                                  \
+        V_WEIGHT(f)                                                                                            \
         EACH_SUM_OF(ADD_PRODUCT, f)                                                                            \
     }
 #define ADD_TAP(offset)                                                                                        \
     {                                                                                                          \
         const float *const p = x + (offset);                                                                   \
         EACH_VECTOR(LOAD)                                                                                      \
+        V_WEIGHTS                                                                                              \
         EACH_FILTER(ADD_PRODUCTS)                                                                              \
         w += FILTERS;                                                                                          \
     }

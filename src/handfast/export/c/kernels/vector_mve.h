@@ -92,4 +92,9 @@ static inline vec v_exp2_whole(vec n)
     return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_n_s32(vcvtq_s32_f32(n), 127), 23));
 }
 
+/* A product of a vector and the f-th of the weights at `w`, which stays in a scalar register. */
+#define V_WEIGHTS
+#define V_WEIGHT(f)
+#define V_FMA_WEIGHT(f, x, sum) vfmaq_n_f32(sum, x, w[f])
+
 #endif

@@ -87,4 +87,10 @@ static inline vec v_exp2_whole(vec n)
     return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(vcvtq_s32_f32(n), vdupq_n_s32(127)), 23));
 }
 
+/* A product of a vector and the f-th of the weights at `w`: a lane of what V_WEIGHTS fetches for all filters.
+ * Behind the last weights of a layer there are zeros to fetch. */
+#define V_WEIGHTS const vec weights_0 = v_load(w), weights_1 = v_load(w + 4);
+#define V_WEIGHT(f)
+#define V_FMA_WEIGHT(f, x, sum) vfmaq_laneq_f32(sum, x, (f) < 4 ? weights_0 : weights_1, (f) & 3)
+
 #endif

@@ -88,4 +88,10 @@ static inline vec v_exp2_whole(vec n)
     return wasm_i32x4_shl(wasm_i32x4_add(wasm_i32x4_trunc_sat_f32x4(n), wasm_i32x4_const_splat(127)), 23);
 }
 
+/* A product of a vector and the f-th of the weights at `w`, which V_WEIGHTS may fetch for all filters, and
+ * V_WEIGHT for one. */
+#define V_WEIGHTS
+#define V_WEIGHT(f) const vec weight_##f = v_splat(w[f]);
+#define V_FMA_WEIGHT(f, x, sum) v_fma(weight_##f, x, sum)
+
 #endif
