@@ -18,7 +18,7 @@ from handfast.export.card import CARD_KEY
 from handfast.skeleton import SKELETONS, Skeleton
 
 PACKAGED = ("tofnet-hand21", "tofnet-tof8")
-PACKAGED_DENSE = ("dense-hand21", "dense-hand21-l3")
+PACKAGED_DENSE: tuple[str, ...] = ()  # none is trained well enough yet
 BACKENDS = ("onnxruntime", "c")
 
 # (b, H, W) uint8 -> heat-map logits (b, 2, K, h, w) and visibility logits (b, 2, 1 + K), float32.
