@@ -136,7 +136,7 @@ def test_the_table_of_stages(handfast_command, dense_onnx, monkeypatch):
 @pytest.mark.parametrize(("arguments", "complaint"), [
     (("dense-lean-l3", "--backends", "c"), "error: --backends: expected some of torch, onnxruntime,"),
     (("dense-lean-l3", "--plot", "bench.png"), "error: --plot: not for dense regression"),
-    (("dense-5stack",), "error: model 'dense-5stack': expected dense-hand21"),
+    (("dense-5stack",), "error: model 'dense-5stack': expected tofnet-hand21"),
 ])  # fmt: skip
 def test_what_cannot_be_done_with_dense_regression(handfast_command, arguments, complaint):
     code, stdout, stderr = handfast_command("bench", *arguments)

@@ -154,7 +154,7 @@ def foreign_model(folder):
 BAD_INPUT = {
     "no checkpoint": (("no.safetensors", "--out", "net.onnx"), "no.safetensors: expected a whole"),
     "another ending": (("no.safetensors", "--out", "net.pt"), "ends in .onnx"),
-    "unknown model": (("tofnet", "--out", "net.onnx"), "expected tofnet-hand21, tofnet-tof8, dense-"),
+    "unknown model": (("tofnet", "--out", "net.onnx"), "expected tofnet-hand21, tofnet-tof8 or the path"),
     "unknown model as C": (("tofnet", "--to", "c", "--out", "c"), "expected tofnet-hand21, tofnet-tof8 or"),
     "unknown format": (
         ("tofnet-tof8", "--to", "tflite", "--out", "c"),

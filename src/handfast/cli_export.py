@@ -153,9 +153,9 @@ def _write_openvino(network: str | Path, precision: str, data: Path | None, out:
 
 
 def _read(network: str | Path) -> tuple[bytes, "ModelCard"]:
-    from handfast.runtime.model import PACKAGED, PACKAGED_DENSE, read_card, read_model
+    from handfast.runtime.model import read_card, read_model
 
-    return read_model(network, (*PACKAGED, *PACKAGED_DENSE)), read_card(network)
+    return read_model(network), read_card(network)
 
 
 def _costs(card: dict) -> dict:

@@ -139,7 +139,7 @@ def test_openvinos_file_needs_openvino(tmp_path):
 def test_each_loader_refuses_the_others_networks(dense_onnx):
     with pytest.raises(HandfastError, match="expected a net on whole images, got dense regression"):
         load_model(dense_onnx)
-    with pytest.raises(HandfastError, match="expected dense-hand21"):
+    with pytest.raises(HandfastError, match="model tofnet-tof8: expected dense regression, got"):
         load_dense("tofnet-tof8")
     assert read_card(dense_onnx).family == "dense" and read_card("tofnet-tof8").family == "tofnet"
 

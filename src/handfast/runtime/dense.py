@@ -11,7 +11,7 @@ import numpy as np
 from handfast.codecs.dense import DenseMaps, decode_joints
 from handfast.errors import HandfastError
 from handfast.export.card import CARD_KEY
-from handfast.runtime.model import PACKAGED_DENSE, ModelCard, card_of, open_session, parse_card, read_model
+from handfast.runtime.model import ModelCard, card_of, open_session, parse_card, read_model
 from handfast.sensors.depth_crop import CROP_PX, DepthCrop
 from handfast.skeleton import SKELETONS, Skeleton
 
@@ -67,7 +67,7 @@ def load_dense(name_or_path: str | Path, backend: str = BACKENDS[0]) -> DenseMod
     if Path(name_or_path).suffix == ".xml":
         card, engine = _openvino_file(Path(name_or_path))
         return DenseModel(_checked(card, name_or_path), "openvino", engine)
-    content = read_model(name_or_path, PACKAGED_DENSE)
+    content = read_model(name_or_path)
     session = open_session(content, name_or_path)
     card = _checked(card_of(session, name_or_path), name_or_path)
     if backend == "openvino":

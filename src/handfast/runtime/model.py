@@ -5,7 +5,7 @@ Dense regression, which runs on crops of depth, is loaded by ``runtime.dense``.
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from importlib.resources import files
 from pathlib import Path
@@ -18,7 +18,6 @@ from handfast.export.card import CARD_KEY
 from handfast.skeleton import SKELETONS, Skeleton
 
 PACKAGED = ("tofnet-hand21", "tofnet-tof8")
-PACKAGED_DENSE: tuple[str, ...] = ()  # none is trained well enough yet
 BACKENDS = ("onnxruntime", "c")
 
 # (b, H, W) uint8 -> heat-map logits (b, 2, K, h, w) and visibility logits (b, 2, 1 + K), float32.
@@ -112,7 +111,7 @@ def load_model(name_or_path: str | Path = PACKAGED[0], backend: str = BACKENDS[0
 def read_card(name_or_path: str | Path) -> ModelCard:
     """What a packaged model or an .onnx file of any family says of itself. Raises HandfastError as
     ``load_model`` does."""
-    content = read_model(name_or_path, (*PACKAGED, *PACKAGED_DENSE))
+    content = read_model(name_or_path)
     return card_of(open_session(content, name_or_path), name_or_path)
 
 
@@ -139,16 +138,16 @@ def _native_engine(content: bytes, name: str) -> Engine:
     return run
 
 
-def read_model(name_or_path: str | Path, packaged: Sequence[str] = PACKAGED) -> bytes:
-    """The ONNX file of one of the packaged models or at a path. Raises HandfastError if there is none."""
+def read_model(name_or_path: str | Path) -> bytes:
+    """The ONNX file of a packaged model or at a path. Raises HandfastError if there is none."""
     path = Path(name_or_path)
     asset = files("handfast").joinpath(f"assets/{name_or_path}.onnx")
-    if str(name_or_path) in packaged and asset.is_file():
+    if str(name_or_path) in PACKAGED and asset.is_file():
         return asset.read_bytes()
     if path.is_file():
         return path.read_bytes()
     raise HandfastError(
-        f"model {str(name_or_path)!r}: expected {', '.join(packaged)} or the path of an .onnx file"
+        f"model {str(name_or_path)!r}: expected {', '.join(PACKAGED)} or the path of an .onnx file"
     )
 
 

@@ -7,8 +7,10 @@ from handfast.export.c.network import Convolution
 
 
 def pack_conv(step: Conv) -> np.ndarray:
-    """[group][block]: biases, weights, the tail's biases and weights, as convolution.h says; float32 (n,). Zeros
-    at the end let a kernel fetch MOST_FILTERS weights at a time."""
+    """[group][block]: biases, weights, the tail's biases and weights, as convolution.h says; float32 (n,).
+
+    Zeros at the end let a kernel fetch MOST_FILTERS weights at a time.
+    """
     parts = []
     conv, filters = step.convolution, step.filters
     blocks = len(conv.weight) // filters
