@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from handfast.export.c.emit import KERNEL_HEADERS, KERNELS, MOST_VECTORS, TARGETS
+from handfast.export.c.emit import KERNEL_HEADERS, KERNELS, MOST_VECTORS, TARGETS, vector_files
 from handfast.export.c.fusion import MOST_FILTERS, Conv, fuse
 from handfast.export.c.network import read_network
 from handfast.export.c.packing import edge_table
@@ -254,5 +254,6 @@ def texts_of(case: Case, target: str) -> dict[str, str]:
         SOURCE.name: SOURCE.read_text(encoding="utf-8"),
         "shape.h": case.header,
         "vector.h": f'#include "{vectors}"\n',
-        **{file: (KERNELS / file).read_text() for file in (vectors, *KERNEL_HEADERS)},
+        **vector_files(vectors),
+        **{file: (KERNELS / file).read_text() for file in KERNEL_HEADERS},
     }

@@ -7,8 +7,8 @@ import pytest
 
 from handfast.export.c.emit import KERNELS
 
-# What is written out for each number of filters and vectors, by the file that includes it.
-FRAGMENTS = {"sum_block.h"}
+# Parts of the files that include them.
+FRAGMENTS = {"sum_block.h", "rows_by_lane.h"}
 PORTABLE = sorted(
     f"{folder}/{path.name}".removeprefix("/")
     for folder in ("", "int8")

@@ -1,5 +1,6 @@
 """Writes a network as C: a header, the code that calls the kernels, and weights."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -72,8 +73,15 @@ def emit(
         f"{stem}.c": _code(stem, network, steps, plan, chosen),
         f"{stem}_weights.h": _weights(stem, steps, network),
         "vector.h": f'#include "{chosen.header}"\n',
-        **{file: (KERNELS / file).read_text() for file in (chosen.header, *KERNEL_HEADERS)},
+        **vector_files(chosen.header),
+        **{file: (KERNELS / file).read_text() for file in KERNEL_HEADERS},
     }
+
+
+def vector_files(header: str) -> dict[str, str]:
+    """A header of vectors, and what it has in common with others: {file name: text}."""
+    included = re.findall('#include "(.+)"', (KERNELS / header).read_text())
+    return {file: (KERNELS / file).read_text() for file in (header, *included)}
 
 
 def _weights(stem: str, steps: Sequence[Step], network: Network) -> str:

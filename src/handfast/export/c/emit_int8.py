@@ -17,7 +17,7 @@ from handfast.export.c.byte_steps import (
     UpsampledSum,
     byte_steps,
 )
-from handfast.export.c.emit import KERNELS, TARGETS
+from handfast.export.c.emit import KERNELS, TARGETS, vector_files
 from handfast.export.c.interface import functions, header, identifier, may_be_there
 from handfast.export.c.network import Concat, GlobalMax, MaxPool
 from handfast.export.c.packing import edge_table
@@ -47,7 +47,8 @@ def emit_int8(network: QuantisedNetwork, name: str, target: str) -> dict[str, st
         f"{stem}_weights.h": _weights(stem, network, steps, PIXEL_OFFSETS.get(target, 0)),
         "vector.h": f'#include "{vector}"\n',
         "bytes.h": f'#include "{own}"\n',
-        **{file: (KERNELS / file).read_text() for file in (vector, "repeat.h", "keypoints.h")},
+        **vector_files(vector),
+        **{file: (KERNELS / file).read_text() for file in ("repeat.h", "keypoints.h")},
         **{file: (KERNELS / "int8" / file).read_text() for file in (own, *BYTE_KERNELS)},
     }
 

@@ -1,7 +1,6 @@
 /* FILTERS filters of a 1x1 convolution on VECTORS vectors of pixels. */
 #include "convolution.h"
 #include "repeat.h"
-#include "vector.h"
 
 static inline const float *JOIN(JOIN(conv1_block_, FILTERS), JOIN(x, VECTORS))(
     const convolution *layer, const float *in, float *out, const float *residual, const float *w, int first,

@@ -3,7 +3,6 @@
  * The sums run over columns, channels, rows, in this order on every target. */
 #include "convolution.h"
 #include "repeat.h"
-#include "vector.h"
 
 static inline const float *JOIN(JOIN(conv3_block_, FILTERS), JOIN(x, VECTORS))(
     const convolution *layer, const float *in, float *out, const float *residual, const float *w, int first,

@@ -2,7 +2,6 @@
  * of pixels. Include once for each N that a network has; `residual` may be 0, or `out` itself. */
 #include "convolution.h"
 #include "repeat.h"
-#include "vector.h"
 
 #define VECTORS 1
 #include "conv1_block.h"

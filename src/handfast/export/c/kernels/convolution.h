@@ -11,6 +11,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "vector.h"
+
+/* A product of a vector and the f-th of the weights at `w`, which V_WEIGHTS may fetch for all filters, and
+ * V_WEIGHT for one; some processors have a way of their own. */
+#ifndef V_FMA_WEIGHT
+#define V_WEIGHTS
+#define V_WEIGHT(f) const vec weight_##f = v_splat(w[f]);
+#define V_FMA_WEIGHT(f, x, sum) v_fma(weight_##f, x, sum)
+#endif
+
 typedef struct {
     int groups;
     int blocks;     /* of filters in a group */

@@ -72,10 +72,4 @@ static inline vec v_exp2_whole(vec n)
     return power;
 }
 
-/* A product of a vector and the f-th of the weights at `w`, which V_WEIGHTS may fetch for all filters, and
- * V_WEIGHT for one. */
-#define V_WEIGHTS
-#define V_WEIGHT(f) const vec weight_##f = v_splat(w[f]);
-#define V_FMA_WEIGHT(f, x, sum) v_fma(weight_##f, x, sum)
-
 #endif

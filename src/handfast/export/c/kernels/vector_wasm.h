@@ -13,30 +13,7 @@ typedef v128_t mask;
 
 static inline vec v_load(const float *p) { return wasm_v128_load(p); }
 static inline void v_store(float *p, vec a) { wasm_v128_store(p, a); }
-/* Pixels of rows of `width`, at least LANES, with gaps of `jump` between them; the first `left` end a row. */
-static inline vec v_load_rows(const float *p, int left, int width, int jump)
-{
-    float lanes[LANES];
-    (void)width;
-    if (left >= LANES || !jump)
-        return v_load(p);
-    for (int i = 0; i < LANES; i++)
-        lanes[i] = p[i < left ? i : i + jump];
-    return v_load(lanes);
-}
-/* The first n of them. */
-static inline void v_store_rows(float *p, vec a, int n, int left, int width, int jump)
-{
-    float lanes[LANES];
-    (void)width;
-    if (n >= LANES && (left >= LANES || !jump)) {
-        v_store(p, a);
-        return;
-    }
-    v_store(lanes, a);
-    for (int i = 0; i < LANES && i < n; i++)
-        p[i < left ? i : i + jump] = lanes[i];
-}
+#include "rows_by_lane.h"
 static inline vec v_load_n(const float *p, int n)
 {
     float lanes[LANES] = {0};
@@ -87,11 +64,5 @@ static inline vec v_exp2_whole(vec n)
 {
     return wasm_i32x4_shl(wasm_i32x4_add(wasm_i32x4_trunc_sat_f32x4(n), wasm_i32x4_const_splat(127)), 23);
 }
-
-/* A product of a vector and the f-th of the weights at `w`, which V_WEIGHTS may fetch for all filters, and
- * V_WEIGHT for one. */
-#define V_WEIGHTS
-#define V_WEIGHT(f) const vec weight_##f = v_splat(w[f]);
-#define V_FMA_WEIGHT(f, x, sum) v_fma(weight_##f, x, sum)
 
 #endif
