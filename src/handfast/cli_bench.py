@@ -108,8 +108,9 @@ def _bench(
     from handfast.bench.backends import BACKENDS
     from handfast.bench.machine import machine_facts
     from handfast.bench.measure import measure
-    from handfast.bench.plot import check_plot, plot_speeds
+    from handfast.bench.plot import plot_speeds
     from handfast.bench.task import read_task
+    from handfast.evaluation.figures import check_plot
 
     if plot is not None:
         check_plot(plot)

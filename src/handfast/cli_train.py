@@ -104,6 +104,7 @@ def reproduce(
     Each finished run leaves a small file in --results.
     Runs that have one are skipped and those cut off go on, so that a table can be made over many sittings.
     """
+    from handfast.evaluation.figures import ENDINGS
     from handfast.reproduce import plots, printing
     from handfast.reproduce.papers import TABLES, find_table
     from handfast.reproduce.tables import SCALES, chosen_rows, fullest_scale, read_results
@@ -120,7 +121,7 @@ def reproduce(
     if scale not in (None, *SCALES):
         raise HandfastError(f"--scale: expected one of {', '.join(SCALES)}, got {scale!r}")
     if plot is not None:
-        check_ending(plot, *plots.PLOT_ENDINGS)
+        check_ending(plot, *ENDINGS)
 
     if from_results:
         scale = scale or fullest_scale(results, chosen)

@@ -1,32 +1,21 @@
 """What was measured as a bar chart. Needs the extra ``plots``."""
 
-import io
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from handfast.bench.measure import Report, Row
-from handfast.errors import HandfastError
 from handfast.evaluation.curves import COLOURS, FAINT, INK
-from handfast.files import check_ending, write_whole
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from handfast.evaluation.figures import figure_type, write_figure
 
 OWN_COLOUR, OTHERS_COLOUR = COLOURS[0], "#9AA5B1"
 
 
-def check_plot(path: Path) -> None:
-    """HandfastError where ``plot_speeds`` could not draw: for another ending, and without matplotlib."""
-    check_ending(path, ".png", ".pdf", ".svg")
-    _figure_type()
-
-
 def plot_speeds(report: Report, path: Path, title: str) -> None:
     """Draw the GFLOP/s of each engine that has a time, the fastest first, beside the peak, into a file that
-    ``check_plot`` allows; it appears whole or not at all. Raises HandfastError if it cannot be written.
+    ``figures.check_plot`` allows; it appears whole or not at all. Raises HandfastError if it cannot be
+    written.
     """
     rows = sorted((row for row in report.rows if row.ms is not None), key=lambda row: row.ms, reverse=True)
-    figure = _figure_type()(figsize=(9, 1.4 + 0.36 * len(rows)), dpi=160, layout="constrained")
+    figure = figure_type()(figsize=(9, 1.4 + 0.36 * len(rows)), dpi=160, layout="constrained")
     axes = figure.subplots()
     axes.set_title(title, loc="left", fontsize=10, color=INK)
     colours = [OWN_COLOUR if row.backend in ("c", "c-int8") else OTHERS_COLOUR for row in rows]
@@ -44,20 +33,10 @@ def plot_speeds(report: Report, path: Path, title: str) -> None:
     axes.set_axisbelow(True)
     axes.tick_params(length=0, labelsize=9, labelcolor=INK)
     axes.spines[["top", "right", "bottom"]].set_visible(False)
-    content = io.BytesIO()
-    figure.savefig(content, format=path.suffix.lower().removeprefix("."))
-    write_whole(path, content.getvalue())
+    write_figure(figure, path)
 
 
 def _label(row: Row) -> str:
     """Its time, and how many times as long as that of the generated C."""
     ratio = "" if row.ratio_to_c is None or row.backend == "c" else f"   {row.ratio_to_c:.3g} x c"
     return f"{row.ms:.3g} ms{ratio}"
-
-
-def _figure_type() -> type["Figure"]:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise HandfastError('plots need matplotlib: pip install "handfast[plots]"') from error
-    return Figure

@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from handfast.codecs.dense import DenseMaps, decode_joints
-from handfast.data.arrays import load_split
-from handfast.data.cards import finished_card
-from handfast.data.depth_batches import DepthBatches
-from handfast.errors import HandfastError
+from handfast.data.depth_batches import open_as_taken
+from handfast.evaluation.metrics import found_errors
 from handfast.sensors.depth_crop import CROP_PX, DepthCrop
 from handfast.skeleton import Skeleton
 from handfast.training.dense_regression import crops_of
@@ -70,15 +68,11 @@ def quantise_dense(model: "openvino.Model", skeleton: Skeleton, folder: Path) ->
 def labelled_crops(folder: Path, skeleton: Skeleton, count: int) -> list[LabelledCrop]:
     """The first crops of the split validation, from the first on again where there are fewer. Raises
     HandfastError when they are missing or broken, and for another benchmark."""
-    card = finished_card(folder, "validation")
-    if card.benchmark != "bench-depth":
-        raise HandfastError(f"{folder}: expected bench-depth, got {card.benchmark}")
-    batch = DepthBatches(load_split(folder, card, "validation"), 0, None).batch(0, count)
+    batch = open_as_taken(folder, "validation").batch(0, count)
     return list(map(LabelledCrop, crops_of(batch), skeleton.select(batch["joints_mm"])))
 
 
 def error_mm(maps: DenseMaps, item: LabelledCrop) -> float:
     """The mean error of the joints that maps (1, J, ...) show. One that is not found counts as the middle."""
     found_mm, _ = decode_joints(maps, [item.crop])
-    found_mm = np.where(np.isnan(found_mm), item.crop.centre_mm, found_mm)
-    return float(np.linalg.norm(found_mm[0] - item.joints_mm, axis=-1).mean())
+    return float(found_errors(found_mm[0], item.joints_mm, item.crop.centre_mm).mean())

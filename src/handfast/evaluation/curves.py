@@ -1,16 +1,13 @@
 """The two curves that hand-pose papers draw, for any number of methods. Needs the extra ``plots``."""
 
-import io
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from handfast.errors import HandfastError
+from handfast.evaluation.figures import check_plot, figure_type, write_figure
 from handfast.evaluation.metrics import fraction_of_frames, mean_error, pck, pck_auc
-from handfast.files import check_ending, write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,13 +24,8 @@ def plot_curves(errors_mm: Mapping[str, np.ndarray], path: Path, title: str) -> 
 
     Raises HandfastError without matplotlib, for another ending, and if the file cannot be written.
     """
-    check_ending(path, ".png", ".pdf", ".svg")
-    figure = draw_curves(errors_mm, title)
-    content = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph")  # a box for a letter that the font lacks will do
-        figure.savefig(content, format=path.suffix.lower().removeprefix("."))
-    write_whole(path, content.getvalue())
+    check_plot(path)
+    write_figure(draw_curves(errors_mm, title), path)
 
 
 def draw_curves(errors_mm: Mapping[str, np.ndarray], title: str) -> "Figure":
@@ -41,13 +33,8 @@ def draw_curves(errors_mm: Mapping[str, np.ndarray], title: str) -> "Figure":
 
     errors_mm: method -> (N, J). Raises HandfastError without matplotlib.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise HandfastError('plots need matplotlib: pip install "handfast[plots]"') from error
-
     legend_rows = -(-len(errors_mm) // 2)
-    figure = Figure(figsize=(10.5, 4.5 + 0.22 * legend_rows), dpi=160, layout="constrained")
+    figure = figure_type()(figsize=(10.5, 4.5 + 0.22 * legend_rows), dpi=160, layout="constrained")
     figure.get_layout_engine().set(wspace=0.06, w_pad=0.1, h_pad=0.08)
     figure.suptitle(title, x=0.012, ha="left", fontsize=12, fontweight="bold", color=INK)
     by_frame, by_joint = figure.subplots(1, 2)

@@ -27,6 +27,12 @@ def joint_errors(predicted: np.ndarray, truth: np.ndarray, labelled: np.ndarray 
     return np.linalg.norm(predicted - truth, axis=-1)
 
 
+def found_errors(found: np.ndarray, truth: np.ndarray, fallback: np.ndarray) -> np.ndarray:
+    """Distances (..., J) of joints (..., J, 3); one that was not found, NaN, counts as at ``fallback``, which
+    is broadcast to them."""
+    return np.linalg.norm(np.where(np.isnan(found), fallback, found) - truth, axis=-1)
+
+
 def root_relative_errors(
     predicted: np.ndarray, truth: np.ndarray, root: int = 0, labelled: np.ndarray | None = None
 ) -> np.ndarray:

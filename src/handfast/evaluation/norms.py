@@ -1,13 +1,11 @@
 """How much the blocks of stacked networks weigh, side by side (pruned_hourglass2019, figure 3). Needs the
 extra ``plots``."""
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from handfast.errors import HandfastError
 from handfast.evaluation.curves import COLOURS, FAINT, INK
-from handfast.files import check_ending, write_whole
+from handfast.evaluation.figures import check_plot, figure_type, write_figure
 
 
 def plot_norms(norms: Sequence[Mapping[str, float]], path: Path, title: str) -> None:
@@ -16,14 +14,9 @@ def plot_norms(norms: Sequence[Mapping[str, float]], path: Path, title: str) -> 
 
     Raises HandfastError without matplotlib, for another ending, and if the file cannot be written.
     """
-    check_ending(path, ".png", ".pdf", ".svg")
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise HandfastError('plots need matplotlib: pip install "handfast[plots]"') from error
-
+    check_plot(path)
     names = list(norms[0])
-    figure = Figure(figsize=(9, 4.6), dpi=160, layout="constrained")
+    figure = figure_type()(figsize=(9, 4.6), dpi=160, layout="constrained")
     axes = figure.subplots()
     axes.set_title(title, loc="left", fontsize=10, color=INK)
     width = 0.8 / len(norms)
@@ -39,6 +32,4 @@ def plot_norms(norms: Sequence[Mapping[str, float]], path: Path, title: str) -> 
     axes.set_axisbelow(True)
     axes.tick_params(length=0, labelsize=8, labelcolor=INK)
     axes.spines[["top", "right", "left"]].set_visible(False)
-    content = io.BytesIO()
-    figure.savefig(content, format=path.suffix.lower().removeprefix("."))
-    write_whole(path, content.getvalue())
+    write_figure(figure, path)

@@ -11,9 +11,8 @@ import numpy as np
 from handfast.bench.measure import keep_freed_memory, one_core, quietest_medians_s
 from handfast.bench.stages import BACKENDS as STAGE_ENGINES
 from handfast.bench.stages import measure_stages
-from handfast.data.arrays import load_split
-from handfast.data.cards import finished_card
-from handfast.data.depth_batches import DepthBatches
+from handfast.data.depth_batches import DepthBatches, open_as_taken
+from handfast.evaluation.metrics import found_errors
 from handfast.export.onnx import export_onnx
 from handfast.models.dense_regression import DenseRegression, at_level
 from handfast.reproduce.dense_score import DenseScore, score_errors, score_training
@@ -36,7 +35,7 @@ def measure_levels(net: DenseRegression, card: dict, data: Path, run_dir: Path) 
     """
     nets = {f"l{level}": at_level(net, level) if len(net.levels) > 1 else net for level in net.levels}
     costs, errors_mm, runs = {}, {}, {}
-    test = DepthBatches(load_split(data, finished_card(data, "test"), "test"), seed=0, mix=None)
+    test = open_as_taken(data, "test")
     for level, part in nets.items():
         own = run_dir / f"{level}.onnx"
         export_onnx(part, card, own, early_out_logit=None)
@@ -92,8 +91,7 @@ def joint_errors_mm(model: DenseModel, frames: DepthBatches) -> np.ndarray:
     def errors_mm(step: int) -> np.ndarray:
         batch = frames.batch(step, batch_size)
         joints_mm, _ = model.joints(crops_of(batch))
-        joints_mm = np.where(np.isnan(joints_mm), batch["centre_mm"][:, None], joints_mm)
-        return np.linalg.norm(joints_mm - model.skeleton.select(batch["joints_mm"]), axis=-1)
+        return found_errors(joints_mm, model.skeleton.select(batch["joints_mm"]), batch["centre_mm"][:, None])
 
     # A session has one thread, so every core can have one.
     with ThreadPoolExecutor(os.cpu_count()) as pool:

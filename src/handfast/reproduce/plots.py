@@ -1,22 +1,20 @@
 """The curves of a table's rows. Needs the extra ``plots``."""
 
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from handfast.errors import HandfastError
 from handfast.evaluation.curves import COLOURS, DASHES, FAINT, INK
+from handfast.evaluation.figures import ENDINGS, figure_type, write_figure
 from handfast.evaluation.keypoints import PCK_THRESHOLDS_PX
-from handfast.files import check_ending, write_whole
+from handfast.files import check_ending
 from handfast.reproduce.dense_score import THRESHOLDS_MM
 from handfast.reproduce.tables import Result, Table, score_of, summarise
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-PLOT_ENDINGS = (".png", ".pdf", ".svg")
 
 
 def plot(table: Table, found: Mapping[str, list[Result]], path: Path) -> None:
@@ -25,24 +23,18 @@ def plot(table: Table, found: Mapping[str, list[Result]], path: Path) -> None:
     Of key-point nets PCK; of dense regression, figures 4 and 5 of pruned_hourglass2019. Raises HandfastError
     for a table without curves, without matplotlib, for another ending, and if the file cannot be written.
     """
-    check_ending(path, *PLOT_ENDINGS)
+    check_ending(path, *ENDINGS)
     if table.timed:
         raise HandfastError(f"--plot: {table.path} has no curves; its numbers are in the table")
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise HandfastError('plots need matplotlib: pip install "handfast[plots]"') from error
-
+    new_figure = figure_type()
     if table.compared[0] == "error_px":
-        figure = Figure(figsize=(9, 4.5), dpi=160, layout="constrained")
+        figure = new_figure(figsize=(9, 4.5), dpi=160, layout="constrained")
         _draw_pck(figure, table, found)
     else:
-        figure = Figure(figsize=(15, 4.5), dpi=160, layout="constrained")
+        figure = new_figure(figsize=(15, 4.5), dpi=160, layout="constrained")
         _draw_dense(figure, table, found)
     figure.legend(loc="outside right center", fontsize=9, frameon=False, labelcolor=INK)
-    content = io.BytesIO()
-    figure.savefig(content, format=path.suffix.lower().removeprefix("."))
-    write_whole(path, content.getvalue())
+    write_figure(figure, path)
 
 
 def _draw_pck(figure: "Figure", table: Table, found: Mapping[str, list[Result]]) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from handfast.codecs.dense import DenseMaps, decode_joints, encode_joints
 from handfast.data.depth_batches import DepthMix
 from handfast.errors import HandfastError
+from handfast.evaluation.metrics import found_errors
 from handfast.geometry import Camera
 from handfast.losses import dense_loss
 from handfast.models import MODELS
@@ -131,6 +132,5 @@ def errors_mm(
     for branch in branches:
         maps = DenseMaps(*(kind.float().cpu().numpy() for kind in branch))
         decoded_mm, _ = decode_joints(maps, crops)
-        decoded_mm = np.where(np.isnan(decoded_mm), batch["centre_mm"][:, None], decoded_mm)
-        found.append(float(np.linalg.norm(decoded_mm - joints_mm, axis=-1).mean()))
+        found.append(float(found_errors(decoded_mm, joints_mm, batch["centre_mm"][:, None]).mean()))
     return found
