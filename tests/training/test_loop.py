@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from handfast.errors import HandfastError
-from handfast.losses import LossWeights
+from handfast.losses.multitask import LossWeights
 from handfast.training.checkpoint import load_checkpoint, read_tensors
 from handfast.training.loop import FAILED_FILE, MODEL_FILE, STATE_FILE, learning_rate, train
 

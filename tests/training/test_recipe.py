@@ -6,7 +6,7 @@ from importlib.resources import files
 import pytest
 
 from handfast.errors import HandfastError
-from handfast.losses import LossWeights
+from handfast.losses.multitask import LossWeights
 from handfast.models import MODELS
 from handfast.skeleton import SKELETONS
 from handfast.training.families import load_recipe

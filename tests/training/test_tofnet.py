@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from handfast.losses import multitask_losses
+from handfast.losses.multitask import multitask_losses
 from handfast.models.tofnet import Prediction
 from handfast.skeleton import HAND21, TOF8
 from handfast.training.tofnet import MultiTaskToFNet, validate

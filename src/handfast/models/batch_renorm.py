@@ -28,7 +28,7 @@ class BatchRenorm2d(nn.BatchNorm2d):
         if not self.training:
             return super().forward(x)
         with torch.no_grad():
-            variance, mean = torch.var_mean(x.float(), dim=(0, 2, 3), correction=0)
+            mean, variance = _statistics(x)
             ramp = ((self.num_batches_tracked - PLAIN_UPDATES) / RAMP_UPDATES).clamp(0, 1)
             highest_scale = 1 + (HIGHEST_SCALE - 1) * ramp
             highest_shift = HIGHEST_SHIFT * ramp
@@ -43,3 +43,12 @@ class BatchRenorm2d(nn.BatchNorm2d):
             self.running_var.lerp_(variance, share)
         weight, bias = self.weight * scale, self.weight * shift + self.bias
         return F.batch_norm(x, None, None, weight, bias, training=True, eps=self.eps)
+
+
+def _statistics(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and biased variance (channels,) over a batch. Batch normalisation, asked for its running
+    statistics after one step, has them ten times as fast as ``torch.var_mean`` in channels-last memory."""
+    mean, variance = x.new_zeros((2, x.shape[1]), dtype=torch.float32)
+    F.batch_norm(x, mean, variance, training=True, momentum=1.0)
+    count = x.numel() // x.shape[1]
+    return mean, variance * ((count - 1) / count)

@@ -13,7 +13,7 @@ from handfast.data.depth_batches import DepthMix
 from handfast.errors import HandfastError
 from handfast.evaluation.metrics import found_errors
 from handfast.geometry import Camera
-from handfast.losses import dense_loss
+from handfast.losses.dense import dense_loss
 from handfast.models import MODELS
 from handfast.models.dense_regression import DensePrediction, DenseRegression, map_size
 from handfast.sensors.depth_crop import CROP_PX, DepthCrop

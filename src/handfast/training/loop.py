@@ -71,7 +71,7 @@ def train(
     average = AveragedModel(task.net, multi_avg_fn=_warmed_up_average(recipe.ema_decay), use_buffers=True)
     average = average.to(fabric.device).eval()
     optimizer = torch.optim.AdamW(
-        task.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+        task.parameter_groups(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
     )
     model, optimizer = fabric.setup(task, optimizer)
 
@@ -117,7 +117,7 @@ def train(
     with RunLog(run_dir, start, steps) if first else nullcontext() as log:
         for step, (image, targets) in enumerate(_prefetch(task, data, batch_size, numbers), start):
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(recipe, step, steps)
+                group["lr"] = group["share"] * learning_rate(recipe, step, steps)
             # Here and not in the model, since reduced precision is for its layers only.
             predictions = model(fabric.to_device(image))
             losses = task.losses(predictions, fabric.to_device(targets))

@@ -7,6 +7,8 @@ from typing import Protocol
 import numpy as np
 from torch import Tensor, nn
 
+from handfast.errors import HandfastError
+
 Batch = dict[str, np.ndarray]
 
 
@@ -32,9 +34,15 @@ class Task(nn.Module, ABC):
         """How well a network like ``net``, in evaluation mode, does on labelled batches."""
 
     @property
-    @abstractmethod
     def shared_weight(self) -> Tensor:
-        """The parameters of the last layer that all losses depend on."""
+        """The parameters of the last layer that all losses depend on, which GradNorm looks at. Raises
+        HandfastError where there is none."""
+        raise HandfastError(f"{type(self).__name__}: its losses share no last layer; use fixed weights")
+
+    def parameter_groups(self) -> list[dict]:
+        """What is trained: groups of parameters as the optimizer takes them, each with a ``share`` of the
+        learning rate."""
+        return [{"params": list(self.parameters()), "share": 1.0}]
 
 
 class TrainingData(Protocol):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from handfast.codecs import decode_heatmaps, map_to_input
 from handfast.data.batches import Mix
 from handfast.errors import HandfastError
-from handfast.losses import LossWeights, Targets, multitask_losses
+from handfast.losses.multitask import LossWeights, Targets, multitask_losses
 from handfast.models import MODELS
 from handfast.models.tofnet import (
     HEATMAP_STRIDE,

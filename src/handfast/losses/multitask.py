@@ -1,11 +1,10 @@
-"""Loss functions: those of chidananda2019 (section 4) and their weighted sum, equation 1; dense regression's.
+"""The losses of chidananda2019, section 4.
 
 Heat-map losses are summed over a hand's key-points and averaged over hands, which makes them some tens: that
 is where the paper's weights for the other losses (20, 20, 10, 50), each a mean of about one, make sense.
 """
 
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,7 +13,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from handfast.errors import HandfastError
-from handfast.models.dense_regression import DensePrediction
 from handfast.models.tofnet import AuxiliaryPrediction, Prediction
 
 
@@ -155,22 +153,3 @@ def multitask_losses(
             auxiliary.auxiliary, targets.auxiliary_keypoints_px, targets.auxiliary_weight, 4, sigma_px
         )
     return losses
-
-
-def total_loss(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
-    """Equation 1. A task without a weight has weight 0: all devices must see the same graph."""
-    return sum(weights.get(name, 0.0) * loss for name, loss in losses.items())
-
-
-def dense_loss(branches: Sequence[DensePrediction], targets: Mapping[int, DensePrediction]) -> Tensor:
-    """Equation 1 of pruned_hourglass2019: half the squared error, summed over all cells of the three kinds of
-    maps of every stack's levels, its mean over the b crops.
-
-    targets: what the maps should be, by the s of s x s cells. Cells without a hand count as all others do.
-    """
-    squared = [
-        (predicted.float() - target).square().sum()
-        for branch in branches
-        for predicted, target in zip(branch, targets[branch.heatmaps_2d.shape[-1]], strict=True)
-    ]
-    return sum(squared) / (2 * len(branches[0].heatmaps_2d))

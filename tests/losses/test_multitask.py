@@ -7,19 +7,17 @@ import pytest
 import torch
 
 from handfast.codecs import gaussian_targets, input_to_map
-from handfast.losses import (
+from handfast.losses import total_loss
+from handfast.losses.multitask import (
     LossWeights,
     Targets,
     circular_cross_entropy,
     class_cross_entropy,
-    dense_loss,
     heatmap_cross_entropy,
     multitask_losses,
     segmentation_cross_entropy,
-    total_loss,
     visibility_loss,
 )
-from handfast.models.dense_regression import DensePrediction
 from handfast.models.tofnet import AuxiliaryPrediction, Prediction
 
 STRIDE, SIGMA_PX = 2, 1.0
@@ -183,25 +181,3 @@ def test_targets_survive_numpy_and_torch_alike():
     expected = -(targets * torch.log_softmax(heatmaps.flatten(3), dim=3).view_as(heatmaps)).sum() / 2
     got = of_maps(heatmaps, torch.from_numpy(keypoints_px), torch.ones(1, 2, 1))
     assert got.item() == pytest.approx(expected.item(), rel=1e-5)
-
-
-def dense_maps(size, value, joints=2, crops=3):
-    return DensePrediction(
-        *(torch.full((crops, joints, *axes, size, size), value) for axes in ((), (), (3,)))
-    )
-
-
-def test_the_dense_loss_is_half_the_squared_error_of_all_maps_of_all_branches():
-    """Eq. 1: of each crop, 2 joints x 5 maps of s x s cells, by two stacks of two levels."""
-    branches = [dense_maps(4, 0.5), dense_maps(8, 0.5)] * 2
-    targets = {4: dense_maps(4, 0.0), 8: dense_maps(8, 2.0)}
-    expected = 2 * 0.5 * (2 * 5 * 16 * 0.25 + 2 * 5 * 64 * 2.25)
-    assert dense_loss(branches, targets).item() == pytest.approx(expected)
-
-
-def test_the_dense_gradient_of_a_cell_is_its_error_over_the_crops():
-    predicted = DensePrediction(*(torch.randn_like(m).requires_grad_() for m in dense_maps(4, 0.0)))
-    target = dense_maps(4, 0.25)
-    dense_loss([predicted], {4: target}).backward()
-    for found, wanted in zip(predicted, target, strict=True):
-        torch.testing.assert_close(found.grad, (found.detach() - wanted) / 3)
