@@ -16,12 +16,16 @@ def encoder_of(net):
 
 def heads_of(net, auxiliary_keypoints=17):
     channels = net.summary[0].in_channels, net.summary[0].out_channels
-    return ToFNetHeads(net.keypoints_per_hand, *channels, auxiliary_keypoints)
+    return ToFNetHeads(net.keypoints_per_hand, *channels, auxiliary_keypoints, net.image_channels)
+
+
+def noise(net, images):
+    return torch.rand(images, net.image_channels, 120, 160)
 
 
 def train_step(net, heads):
     """Prediction and auxiliary prediction for noise."""
-    image = torch.rand(2, 1, 120, 160)
+    image = noise(net, 2)
     features = net.features(image)
     prediction = net.predict(features)
     return prediction, heads(image, features, prediction.heatmaps)
@@ -38,14 +42,14 @@ def silent(module):
 
 def test_outputs_are_maps_at_half_resolution_and_visibility(net):
     keypoints = net.keypoints_per_hand
-    prediction = net(torch.rand(2, 1, 120, 160))
+    prediction = net(noise(net, 2))
     assert prediction.heatmaps.shape == (2, 2, keypoints, 60, 80)
     assert prediction.visibility.shape == (2, 2, 1 + keypoints)
 
 
 def test_batched_equals_single(net):
     net.eval()
-    images = torch.rand(3, 1, 120, 160)
+    images = noise(net, 3)
     batched = net(images)
     for i, image in enumerate(images):
         single = net(image[None])
@@ -60,9 +64,9 @@ def test_each_map_looks_at_the_whole_image(net):
             module.momentum = (
                 None  # take the batch's statistics at once; at its start the net is all but silent
             )
-    net(torch.rand(8, 1, 120, 160))
+    net(noise(net, 8))
     net.eval()
-    image = torch.rand(1, 1, 120, 160)
+    image = noise(net, 1)
     changed = image.clone()
     changed[..., :16, :16] = 1 - changed[..., :16, :16]
     difference = (net(changed).heatmaps - net(image).heatmaps).detach().abs()
@@ -71,7 +75,7 @@ def test_each_map_looks_at_the_whole_image(net):
 
 def test_what_presence_is_told_from_answers_to_the_image(tofnet):
     """However large the features are, no unit of the summary is silent for all images."""
-    images = torch.rand(32, 1, 120, 160)
+    images = noise(tofnet, 32)
     features = tofnet.train().features(images)
     with torch.no_grad():
         tofnet.summary[0].weight.mul_(100)
@@ -145,3 +149,18 @@ def test_heads_are_per_hand_and_at_their_resolution(tofnet):
     assert auxiliary.auxiliary.shape == (2, 2, 17, 30, 40)
     assert auxiliary.orientation.shape == (2, 2, 8) and auxiliary.key_pose.shape == (2, 2, 9)
     assert auxiliary.segmentation.shape == (2, 3, 30, 40)
+
+
+def test_colours_are_told_apart():
+    """And a net for grey has the weights that it had: one channel, wherever it sees the image."""
+    net, grey = MODELS["tofnet-rgb"](), MODELS["tofnet-hand21"]()
+    heads = heads_of(net)
+    image = noise(net, 4)
+    features = net.features(image)
+    segmentation = heads.segmentation(image, features.eighth)
+    swapped = image.flip(1)
+    assert not torch.allclose(net.features(swapped).eighth, features.eighth)
+    assert not torch.allclose(heads.segmentation(swapped, features.eighth), segmentation)
+    shapes, grey_shapes = ({n: tuple(p.shape) for n, p in m.state_dict().items()} for m in (net, grey))
+    assert {n for n in shapes if shapes[n] != grey_shapes[n]} == {"tier1.0.0.weight"}
+    assert shapes.keys() == grey_shapes.keys() and grey_shapes["tier1.0.0.weight"] == (16, 1, 3, 3)

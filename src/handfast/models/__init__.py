@@ -4,6 +4,8 @@ from functools import partial
 
 from handfast.models.baselines import densenet121, mobilenetv2
 from handfast.models.dense_regression import LEVELS, DenseRegression
+from handfast.models.dirnet import DIRNet
+from handfast.models.hourglass import HourglassEncoder, hourglass_ace, hourglass_lstm
 from handfast.models.tofnet import ToFNet
 
 MODELS = {
@@ -33,6 +35,20 @@ MODELS = {
         skip=True,
         summary_channels=64,
     ),
+    # The same for ordinary colour video.
+    "tofnet-rgb": partial(
+        ToFNet,
+        keypoints_per_hand=21,
+        tier1_channels=16,
+        tier2_channels=32,
+        tier2_middle=32,
+        tier3_channels=64,
+        tier3_middle=64,
+        decoder_groups=1,
+        skip=True,
+        summary_channels=64,
+        image_channels=3,
+    ),
     # What table 2 compares the first with. Building them needs the extra ``baselines``.
     "densenet121": partial(
         densenet121, keypoints_per_hand=8, channels=64, decoder_groups=16, summary_channels=32
@@ -55,6 +71,13 @@ MODELS = {
     "dense-1stack-supervised": partial(
         DenseRegression, joints=14, stacks=1, levels=LEVELS, head_channels=256
     ),
+    # The same for the 16 joints of ICVL.
+    "dense-icvl16-2stack": partial(DenseRegression, joints=16, stacks=2, levels=(4,), head_channels=256),
+    "dense-icvl16-1stack": partial(DenseRegression, joints=16, stacks=1, levels=(4,), head_channels=256),
+    "dense-icvl16-1stack-l3": partial(DenseRegression, joints=16, stacks=1, levels=(3,), head_channels=256),
+    "dense-icvl16-1stack-supervised": partial(
+        DenseRegression, joints=16, stacks=1, levels=LEVELS, head_channels=256
+    ),
     # Ours, a quarter as wide where the cost is: 0.50 GMAC, 0.20 up to level 3.
     "dense-lean": partial(DenseRegression, joints=14, stacks=1, levels=(4,), head_channels=64),
     "dense-lean-l3": partial(DenseRegression, joints=14, stacks=1, levels=(3,), head_channels=64),
@@ -63,4 +86,35 @@ MODELS = {
     "dense-hand21": partial(DenseRegression, joints=21, stacks=1, levels=(4,), head_channels=64),
     "dense-hand21-l3": partial(DenseRegression, joints=21, stacks=1, levels=(3,), head_channels=64),
     "dense-hand21-supervised": partial(DenseRegression, joints=21, stacks=1, levels=(3, 4), head_channels=64),
+    # Yang et al. (2021): 460 K parameters as for FPHA, 1.68 M as for STB; then what tables 2 and 3 hold
+    # against the smaller one, going back to other points, and without the attention maps.
+    "dirnet": partial(DIRNet, base_channels=16, hidden=256, max_loops=5),
+    "dirnet-32": partial(DIRNet, base_channels=32, hidden=512, max_loops=5),
+    "dirnet-loop-point-1": partial(DIRNet, base_channels=16, hidden=256, max_loops=5, loop_point=1),
+    "dirnet-loop-point-2": partial(DIRNet, base_channels=16, hidden=256, max_loops=5, loop_point=2),
+    "dirnet-loop-point-4": partial(DIRNet, base_channels=16, hidden=256, max_loops=5, loop_point=4),
+    "dirnet-without-amg": partial(DIRNet, base_channels=16, hidden=256, max_loops=5, attention=False),
+    # Fan et al. (2020): the encoders, the coarse one as for STB and as for FPHA; the LSTM behind one of them or
+    # both (table 1); the net with the gate, and with those of table 3.
+    "hourglass-coarse": partial(HourglassEncoder, input_px=64, channels=32),
+    "hourglass-coarse-128": partial(HourglassEncoder, input_px=128, channels=32),
+    "hourglass-fine": partial(HourglassEncoder, input_px=256, channels=64),
+    "lstm-coarse": partial(hourglass_lstm, encoders=((64, 32),)),
+    "lstm-fine": partial(hourglass_lstm, encoders=((256, 64),)),
+    "lstm-mix": partial(hourglass_lstm, encoders=((64, 32), (256, 64))),
+    "ace": partial(hourglass_ace, coarse=(64, 32), fine=(256, 64), gate="gaussian"),
+    "ace-128": partial(hourglass_ace, coarse=(128, 32), fine=(256, 64), gate="gaussian"),
+    "ace-neural": partial(hourglass_ace, coarse=(64, 32), fine=(256, 64), gate="neural"),
+    "ace-neural-temporal": partial(hourglass_ace, coarse=(64, 32), fine=(256, 64), gate="neural-temporal"),
+    # The same on images half as wide, which two cores can train.
+    "hourglass-coarse-half": partial(HourglassEncoder, input_px=32, channels=32),
+    "hourglass-fine-half": partial(HourglassEncoder, input_px=128, channels=64),
+    "lstm-coarse-half": partial(hourglass_lstm, encoders=((32, 32),)),
+    "lstm-fine-half": partial(hourglass_lstm, encoders=((128, 64),)),
+    "lstm-mix-half": partial(hourglass_lstm, encoders=((32, 32), (128, 64))),
+    "ace-half": partial(hourglass_ace, coarse=(32, 32), fine=(128, 64), gate="gaussian"),
+    "ace-neural-half": partial(hourglass_ace, coarse=(32, 32), fine=(128, 64), gate="neural"),
+    "ace-neural-temporal-half": partial(
+        hourglass_ace, coarse=(32, 32), fine=(128, 64), gate="neural-temporal"
+    ),
 }

@@ -106,13 +106,14 @@ class DilatedLadder(nn.Sequential):
 
 
 class KeypointNet(nn.Module):
-    """Amplitude image -> heat-maps of both hands' key-points, and which of them are there to see.
+    """An image -> heat-maps of both hands' key-points, and which of them are there to see.
 
     Whatever a subclass has for an encoder, the decoder, the summary and the visibility are the same
     (section 5). channels: those of the encoder's features at 1/8. decoder_groups: groups of the 1x1
     convolution that makes the maps; 2 K for the paper's channel-wise decoder, where each map sees its own
     channels only, 1 for a dense one. summary_channels: what presence, visibility and the pose classes are
     told from. skip_channels: those of the encoder's features at 1/4 that the decoder also takes, 0 for none.
+    image_channels: c below, 1 of an amplitude image, 3 of red, green, blue.
     """
 
     def __init__(
@@ -122,9 +123,11 @@ class KeypointNet(nn.Module):
         decoder_groups: int,
         summary_channels: int,
         skip_channels: int = 0,
+        image_channels: int = 1,
     ) -> None:
         super().__init__()
         self.keypoints_per_hand = keypoints_per_hand
+        self.image_channels = image_channels
         maps = 2 * keypoints_per_hand
         self.upsample_to_quarter = UpsampleDepthwise(channels)
         self.skip = ConvNorm(skip_channels, channels, 1, relu=False) if skip_channels else None
@@ -141,12 +144,12 @@ class KeypointNet(nn.Module):
         raise NotImplementedError
 
     def encode(self, image: Tensor) -> tuple[Tensor | None, Tensor]:
-        """(b, 1, 120, 160) -> features at 1/4 (b, skip_channels, 30, 40), None without a skip connection, and
+        """(b, c, 120, 160) -> features at 1/4 (b, skip_channels, 30, 40), None without a skip connection, and
         at 1/8 (b, channels, 15, 20), none negative."""
         raise NotImplementedError
 
     def features(self, image: Tensor) -> Features:
-        """image: (b, 1, 120, 160) float32, 0..1."""
+        """image: (b, c, 120, 160) float32, 0..1."""
         quarter, eighth = self.encode(image)
         decoded = self.upsample_to_quarter(eighth)
         if self.skip is not None:
@@ -160,7 +163,7 @@ class KeypointNet(nn.Module):
         return Prediction(_per_hand(heatmaps), _per_hand(self.visibility(features.summary)))
 
     def forward(self, image: Tensor) -> Prediction:
-        """image: (b, 1, 120, 160) float32, 0..1."""
+        """image: (b, c, 120, 160) float32, 0..1."""
         return self.predict(self.features(image))
 
 
@@ -183,10 +186,18 @@ class ToFNet(KeypointNet):
         decoder_groups: int,
         skip: bool,
         summary_channels: int,
+        image_channels: int = 1,
     ) -> None:
         skip_channels = tier2_channels if skip else 0
-        super().__init__(keypoints_per_hand, tier3_channels, decoder_groups, summary_channels, skip_channels)
-        self.tier1 = nn.Sequential(ConvNorm(1, tier1_channels, 3, stride=2), nn.MaxPool2d(2))
+        super().__init__(
+            keypoints_per_hand,
+            tier3_channels,
+            decoder_groups,
+            summary_channels,
+            skip_channels,
+            image_channels,
+        )
+        self.tier1 = nn.Sequential(ConvNorm(image_channels, tier1_channels, 3, stride=2), nn.MaxPool2d(2))
         self.tier2 = nn.Sequential(
             ConvUnit(tier1_channels, tier2_middle, tier2_channels),
             ConvUnit(tier2_channels, tier2_middle, tier2_channels),
@@ -211,10 +222,10 @@ class ToFNet(KeypointNet):
 class SegmentationHead(nn.Module):
     """Background, left, right hand at 1/4: a spatial path beside the net as context path (BiSeNet [18])."""
 
-    def __init__(self, context_channels: int, spatial_channels: int = 16) -> None:
+    def __init__(self, context_channels: int, image_channels: int, spatial_channels: int = 16) -> None:
         super().__init__()
         self.spatial = nn.Sequential(
-            ConvNorm(1, spatial_channels, 3, stride=2),
+            ConvNorm(image_channels, spatial_channels, 3, stride=2),
             ConvNorm(spatial_channels, spatial_channels, 3, stride=2),
         )
         self.fuse = nn.Sequential(
@@ -228,7 +239,8 @@ class SegmentationHead(nn.Module):
 
 
 class ToFNetHeads(nn.Module):
-    """The training-only heads of section 4, for a net of ``channels`` at 1/8 and ``summary_channels``.
+    """The training-only heads of section 4, for a net of ``channels`` at 1/8 and ``summary_channels``, whose
+    image has ``image_channels``.
 
     auxiliary_keypoints: key-points a hand of the auxiliary decoder; 0 leaves it out. It uses no groups, "so
     as to avoid floating key-points", and stops at 1/4, where a dense 3x3 convolution is still cheap.
@@ -238,7 +250,12 @@ class ToFNetHeads(nn.Module):
     """
 
     def __init__(
-        self, keypoints_per_hand: int, channels: int, summary_channels: int, auxiliary_keypoints: int
+        self,
+        keypoints_per_hand: int,
+        channels: int,
+        summary_channels: int,
+        auxiliary_keypoints: int,
+        image_channels: int = 1,
     ) -> None:
         super().__init__()
         maps, auxiliary_maps = 2 * keypoints_per_hand, 2 * auxiliary_keypoints
@@ -256,10 +273,10 @@ class ToFNetHeads(nn.Module):
         )
         self.orientation = nn.Linear(summary_channels, 2 * ORIENTATIONS)
         self.key_pose = nn.Linear(summary_channels, 2 * len(KEY_POSES))
-        self.segmentation = SegmentationHead(channels)
+        self.segmentation = SegmentationHead(channels, image_channels)
 
     def forward(self, image: Tensor, features: Features, heatmaps: Tensor) -> AuxiliaryPrediction:
-        """image: (b, 1, 120, 160). features, heatmaps: what the net makes of it."""
+        """image: (b, c, 120, 160). features, heatmaps: what the net makes of it."""
         return AuxiliaryPrediction(
             deep_eighth=_per_hand(self.deep_eighth(features.eighth)),
             deep_quarter=_per_hand(self.deep_quarter(features.decoded)),
