@@ -92,6 +92,8 @@ class HandPose:
 
     side: 'left' or 'right'. score: 0..1. keypoints_px: (21, 2), x right, y down. visible: (21,) bool.
     xyz_mm: (21, 3) in camera space, NaN rows where no depth supports a key-point; None without depth.
+    relative_mm: (21, 3) from the wrist, along the camera's axes, where a model tells it from colour alone; as
+    if the camera looked at the hand where the camera is not known.
     track: number that stays with the hand from frame to frame.
     """
 
@@ -101,6 +103,7 @@ class HandPose:
     visible: np.ndarray
     xyz_mm: np.ndarray | None = None
     track: int = 0
+    relative_mm: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if self.side not in SIDES:
@@ -108,8 +111,9 @@ class HandPose:
         k = len(self.keypoints_px)
         _check_array("keypoints_px", self.keypoints_px, np.floating, (k, 2))
         _check_array("visible", self.visible, np.bool_, (k,))
-        if self.xyz_mm is not None:
-            _check_array("xyz_mm", self.xyz_mm, np.floating, (k, 3))
+        for what in ("xyz_mm", "relative_mm"):
+            if getattr(self, what) is not None:
+                _check_array(what, getattr(self, what), np.floating, (k, 3))
 
 
 @dataclass(frozen=True, eq=False)

@@ -33,7 +33,7 @@ def test_batches_are_a_function_of_the_step(source, depth_folder):
 
 @pytest.mark.parametrize("mix", [None, DepthMix(), DepthMix(degraded_share=0.0)])
 def test_joints_lie_on_what_the_crop_shows(source, mix):
-    batch = DepthBatches(source.arrays, 5, mix).batch(0, 60)
+    batch = DepthBatches(source.frames, 5, mix).batch(0, 60)
     assert batch["depth"].shape == (60, CROP_PX, CROP_PX) and batch["depth"].dtype == np.float32
     near = []
     for i in range(60):
@@ -50,7 +50,7 @@ def test_joints_lie_on_what_the_crop_shows(source, mix):
 def test_turning_keeps_bones_as_long(source):
     """About the viewing axis; what perspective changes of it is small."""
     as_taken, turned = (
-        DepthBatches(source.arrays, 5, mix).batch(0, 7)["joints_mm"]
+        DepthBatches(source.frames, 5, mix).batch(0, 7)["joints_mm"]
         for mix in (None, DepthMix(degraded_share=0.0))
     )
     lengths = [np.sort(np.linalg.norm(hands[:, 9] - hands[:, 0], axis=-1)) for hands in (as_taken, turned)]
@@ -59,7 +59,7 @@ def test_turning_keeps_bones_as_long(source):
 
 def test_degraded_crops_lose_some_depth(source):
     clean, degraded = (
-        DepthBatches(source.arrays, 5, DepthMix(turn_rad=0.0, degraded_share=share)).batch(0, 40)["depth"]
+        DepthBatches(source.frames, 5, DepthMix(turn_rad=0.0, degraded_share=share)).batch(0, 40)["depth"]
         for share in (0.0, 1.0)
     )
     assert (clean != degraded).any()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from handfast.errors import HandfastError
 from handfast.geometry import Camera
-from handfast.sensors.sources import open_source, write_recording
+from handfast.sensors.sources import CameraSource, open_source, write_recording
 from handfast.structures import Frame
 
 INTRINSICS = (300.0, 310.0, 15.5, 11.5)
@@ -48,13 +48,19 @@ def test_folder_is_read_in_natural_order_and_other_files_are_ignored(tmp_path):
         np.testing.assert_array_equal(frame.amplitude, image)
 
 
-def test_colour_becomes_grey(tmp_path):
+PICTURE = grey(0, shape=(24, 32, 3))
+
+
+def test_colour_comes_with_its_grey(tmp_path):
     red = np.zeros((24, 32, 3), np.uint8)
     red[..., 2] = 200
-    fill(tmp_path, [red])
-    (frame,) = open_source(tmp_path, fps=10.0, intrinsics=INTRINSICS)
-    np.testing.assert_allclose(frame.amplitude, 0.299 * 200, atol=1)
-    assert frame.camera == CAMERA
+    fill(tmp_path, [red, grey(0), np.zeros_like(red)])
+    coloured, plain, black = open_source(tmp_path, fps=10.0, intrinsics=INTRINSICS)
+    np.testing.assert_allclose(coloured.amplitude, 0.299 * 200, atol=1)
+    np.testing.assert_array_equal(coloured.colour, red[..., ::-1])
+    assert coloured.camera == CAMERA
+    assert plain.colour is None and (plain.amplitude == grey(0)).all()
+    assert black.colour.shape == (24, 32, 3) and not black.amplitude.any()
 
 
 def test_depth_folder_keeps_every_bit(tmp_path):
@@ -176,8 +182,24 @@ def test_video_is_read_as_grey_amplitude(tmp_path):
     assert [f.time_s for f in frames] == [i / 20 for i in range(30)]
     for frame, picture in zip(frames, pictures, strict=True):
         np.testing.assert_allclose(frame.amplitude, picture[..., 0], atol=3)
+        assert frame.colour is None
         assert frame.camera == Camera(*INTRINSICS, width=64, height=48)
     assert [f.time_s for f in open_source(tmp_path / "clip.avi", fps=10)][:3] == [0.0, 0.1, 0.2]
+
+
+def test_video_is_in_colour_from_its_first_frame_if_it_is_within_a_second(tmp_path):
+    """It may begin in the dark."""
+    pictures = [np.zeros((48, 64, 3), np.uint8)] * 5 + [np.full((48, 64, 3), (30, 60, 200), np.uint8)] * 5
+    video = cv2.VideoWriter(str(tmp_path / "clip.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 20.0, (64, 48))
+    for picture in pictures:
+        video.write(picture)
+    video.release()
+    frames = list(open_source(tmp_path / "clip.avi"))
+    assert len(frames) == 10
+    for frame, picture in zip(frames, pictures, strict=True):
+        np.testing.assert_allclose(frame.colour, picture[..., ::-1], atol=6)
+        luma = picture[0, 0] @ [0.114, 0.587, 0.299]
+        np.testing.assert_allclose(frame.amplitude, luma, atol=4)
 
 
 def test_video_that_breaks_off(tmp_path):
@@ -196,6 +218,70 @@ def test_unreadable_video(tmp_path, content):
     (tmp_path / "clip_01.mp4").write_bytes(content)
     with pytest.raises(HandfastError, match="not a video that can be read"):
         open_source(tmp_path / "clip_01.mp4")
+
+
+class Capture:
+    """A camera, as OpenCV opens one, that shows these pictures and then no more."""
+
+    def __init__(self, pictures, fps=25.0):
+        self.pictures, self.fps = iter(pictures), fps
+
+    def read(self):
+        picture = next(self.pictures, None)
+        return picture is not None, picture
+
+    def get(self, what):
+        return self.fps if what == cv2.CAP_PROP_FPS else 0.0
+
+
+def test_camera_frames_are_in_colour_and_have_the_time_of_the_clock():
+    pictures = [np.full((24, 32, 3), (10, 60, 20 * i), np.uint8) for i in range(6)]
+    clock = iter([100.0, 100.25, 101.5, 101.75, 200.0, 200.5, 201.0])
+    source = CameraSource("camera:0", Capture(pictures), INTRINSICS, None, lambda: next(clock))
+    assert (source.name, source.fps, operator.length_hint(source)) == ("camera:0", 25.0, 0)
+    frames = iter(source)
+    first = [next(frames) for _ in range(3)]  # the one before said how large they are
+    assert [(f.index, f.time_s, f.camera) for f in first] == [
+        (0, 0.25, CAMERA),
+        (1, 1.5, CAMERA),
+        (2, 1.75, CAMERA),
+    ]
+    for frame, picture in zip(first, pictures[1:], strict=False):
+        np.testing.assert_array_equal(frame.colour, picture[..., ::-1])
+        np.testing.assert_allclose(frame.amplitude, picture[0, 0] @ [0.114, 0.587, 0.299], atol=1)
+    # Another pass goes on with what there is to see by then, until the camera is unplugged.
+    assert [(f.index, f.time_s, f.colour[0, 0, 0]) for f in source] == [(0, 0.5, 80), (1, 1.0, 100)]
+    assert source.skipped == [("camera:0", "it gave no more pictures")]
+
+
+@pytest.mark.parametrize(
+    ("own_fps", "fps", "expected"),
+    [(60.0, None, 60.0), (0.0, None, 30.0), (np.nan, None, 30.0), (60, 12, 12)],
+)
+def test_camera_that_does_not_tell_its_rate(own_fps, fps, expected):
+    assert CameraSource("camera:0", Capture([PICTURE], own_fps), None, fps).fps == expected
+
+
+def test_camera_is_opened_by_number(monkeypatch):
+    opened = []
+
+    def open_capture(number):
+        opened.append(number)
+        return Capture([PICTURE] * 2)
+
+    monkeypatch.setattr(cv2, "VideoCapture", open_capture)
+    (frame,) = open_source("camera:12", fps=10.0)
+    assert opened == [12] and frame.shape == (24, 32) and frame.camera is None
+
+
+def test_no_camera(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cv2, "VideoCapture", lambda number: Capture([]))
+    with pytest.raises(HandfastError, match="camera:3: no camera that gives pictures; plug it in"):
+        open_source("camera:3")
+    for name in ("camera", "camera:", "camera:-1", "camera:front", "camera:99999"):
+        with pytest.raises(HandfastError, match=r"no such file or folder; give .* or camera:0"):
+            open_source(name)
 
 
 def frames_of(amplitude: bool, depth: bool, camera: Camera | None = CAMERA) -> list[Frame]:

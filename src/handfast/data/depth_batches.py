@@ -3,9 +3,10 @@
 Batch k is a function of k, whatever was asked for before.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -16,7 +17,7 @@ from handfast.data.depth import CUBE_M, SIZE_PX
 from handfast.data.order import shuffled
 from handfast.errors import HandfastError
 from handfast.geometry import Camera, apply_affine, crop_affine
-from handfast.sensors.depth_crop import DepthCrop, box_about, crop_hand
+from handfast.sensors.depth_crop import DepthCrop, HandBox, box_about, crop_hand
 from handfast.skeleton import SIDES
 
 Batch = dict[str, np.ndarray]
@@ -27,6 +28,8 @@ CUBE_MM, CENTRE_ERROR_MM = 300.0, 12.0
 SCALE_RANGE, ASPECT_RANGE = (0.85, 1.15), (0.9, 1.1)
 NOISE_MM, HOLES, HOLE_PX = 2.0, 3, (2, 9)
 VALIDATION_BATCH, VALIDATION_BATCHES = 50, 10
+# Frames in a row whose hand cannot be cut out, before the data are taken to be wrong.
+MOST_WITHOUT_HAND = 20
 
 
 @dataclass(frozen=True)
@@ -45,54 +48,113 @@ class DepthMix:
 
 
 @dataclass(frozen=True, eq=False)
-class DepthBatches:
-    """Crops of labelled frames by step.
+class DepthFrame:
+    """One labelled hand.
 
-    arrays: as from load_split. name: for the cards of models trained on it. shard_frames: frames of a shard
-    of the split. validation: batches kept aside, by kind. mix: None to take frames as they are.
+    depth_mm: (H, W) uint16, 0 = no value. joints_mm: (J, 3) float64 in camera space, those that are labelled.
+    middle_px, width_px: of a square that holds the hand however it is turned about its middle.
     """
 
+    depth_mm: np.ndarray
+    camera: Camera
+    joints_mm: np.ndarray
+    middle_px: tuple[float, float]
+    width_px: int
+
+
+class DepthFrames(Protocol):
+    """Frames of one hand each, in order. Reading one may raise HandfastError."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> DepthFrame: ...
+
+    def box(self, camera: Camera, joints_mm: np.ndarray, error_mm: np.ndarray, scale: float) -> HandBox:
+        """What is cut out: about a place that is ``error_mm`` (3,) off, and ``scale`` times as wide."""
+        ...
+
+    def origin(self, indices: Sequence[int]) -> str:
+        """Which files frames are in."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class BenchFrames:
+    """Those of a split of bench-depth, which show a cube each. arrays: as from load_split. shard_frames: how
+    many frames a shard of the split has."""
+
     arrays: dict[str, np.ndarray]
-    seed: int
-    mix: DepthMix | None
-    name: str = "synthetic"
     shard_frames: int = 1
-    validation: Mapping[str, tuple[Batch, ...]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.arrays["depth_mm"])
 
+    def __getitem__(self, index: int) -> DepthFrame:
+        return DepthFrame(
+            depth_mm=self.arrays["depth_mm"][index],
+            camera=Camera(*self.arrays["intrinsics"][index], SIZE_PX, SIZE_PX),
+            joints_mm=1000.0 * self.arrays["keypoints_m"][index, RIGHT].astype(np.float64),
+            middle_px=((SIZE_PX - 1) / 2, (SIZE_PX - 1) / 2),
+            width_px=SIZE_PX,
+        )
+
+    def box(self, camera: Camera, joints_mm: np.ndarray, error_mm: np.ndarray, scale: float) -> HandBox:
+        return box_about(middle_mm(camera) + error_mm, camera, CUBE_MM * scale)
+
+    def origin(self, indices: Sequence[int]) -> str:
+        shards = sorted({index // self.shard_frames for index in indices})
+        return ", ".join(f"shard-{shard:05d}.tar" for shard in shards)
+
+
+@dataclass(frozen=True, eq=False)
+class DepthBatches:
+    """Crops of labelled frames by step.
+
+    name: for the cards of models trained on it. validation: batches kept aside, by kind. mix: None to take
+    frames as they are.
+    """
+
+    frames: DepthFrames
+    seed: int
+    mix: DepthMix | None
+    name: str = "synthetic"
+    validation: Mapping[str, tuple[Batch, ...]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
     def batch(self, step: int, batch_size: int) -> Batch:
         """Batch number ``step``: depth (b, 128, 128) float32 as ``DepthCrop.depth``, intrinsics (b, 4) of the
-        crops' cameras, centre_mm (b, 3) and joints_mm (b, 21, 3) in camera space, float64. Every pass over
-        the data has its own order."""
+        crops' cameras, centre_mm (b, 3) and joints_mm (b, J, 3) in camera space, float64. Every pass over
+        the data has its own order. Raises HandfastError where one frame after the other shows no hand."""
         samples = [self._sample(step * batch_size + i) for i in range(batch_size)]
         return {name: np.stack([s[name] for s in samples]) for name in samples[0]}
 
     def origin(self, step: int, batch_size: int) -> str:
         """Which files batch number ``step`` was made from."""
-        indices = [self._choose(step * batch_size + i) for i in range(batch_size)]
-        shards = sorted({index // self.shard_frames for index in indices})
-        return ", ".join(f"shard-{shard:05d}.tar" for shard in shards)
+        return self.frames.origin([self._choose(step * batch_size + i) for i in range(batch_size)])
 
     def _choose(self, position: int) -> int:
         epoch, place = divmod(position, len(self))
         return shuffled(place, len(self), self.seed + epoch) if self.mix else place
 
     def _sample(self, position: int) -> dict[str, np.ndarray]:
-        index = self._choose(position)
+        chosen = self._choose(position)
         rng = np.random.default_rng([self.seed, 5, position])
-        while True:
-            depth_mm = self.arrays["depth_mm"][index]
-            camera = Camera(*self.arrays["intrinsics"][index], SIZE_PX, SIZE_PX)
-            joints_mm = 1000.0 * self.arrays["keypoints_m"][index, RIGHT].astype(np.float64)
+        tries = min(MOST_WITHOUT_HAND, len(self))
+        for index in range(chosen, chosen + tries):
+            frame = self.frames[index % len(self)]
+            joints_mm = frame.joints_mm
             if self.mix is None:
-                crop = crop_hand(depth_mm, camera, box_about(middle_mm(camera), camera, CUBE_MM))
+                crop = crop_as_taken(self.frames, frame)
             else:
-                crop, joints_mm = _augmented(rng, depth_mm, camera, joints_mm, self.mix)
+                crop, joints_mm = _augmented(rng, self.frames, frame, self.mix)
             if crop is not None:
                 return _as_sample(crop, joints_mm)
-            index = (index + 1) % len(self)  # too little of this hand is left
+        raise HandfastError(
+            f"{self.frames.origin([chosen])}: expected a hand where its label says, found none in {tries} "
+            "frames from there on; check the data"
+        )
 
 
 def open_depth_batches(folder: Path, mix: DepthMix, seed: int) -> DepthBatches:
@@ -103,11 +165,10 @@ def open_depth_batches(folder: Path, mix: DepthMix, seed: int) -> DepthBatches:
     card = _depth_card(folder, "train")
     held_out = open_as_taken(folder, "validation")
     return DepthBatches(
-        load_split(folder, card, "train"),
+        BenchFrames(load_split(folder, card, "train"), card.shard_clips * card.clip_frames),
         seed,
         mix,
         name=f"{card.frames('train')} frames of {card.benchmark}, seed {card.seed}",
-        shard_frames=card.shard_clips * card.clip_frames,
         validation={
             "crops": tuple(held_out.batch(step, VALIDATION_BATCH) for step in range(VALIDATION_BATCHES))
         },
@@ -117,7 +178,7 @@ def open_depth_batches(folder: Path, mix: DepthMix, seed: int) -> DepthBatches:
 def open_as_taken(folder: Path, split: str) -> DepthBatches:
     """A split of bench-depth in its own order, with nothing done to its frames. Raises HandfastError as
     ``open_depth_batches`` does."""
-    return DepthBatches(load_split(folder, _depth_card(folder, split), split), seed=0, mix=None)
+    return DepthBatches(BenchFrames(load_split(folder, _depth_card(folder, split), split)), seed=0, mix=None)
 
 
 def _depth_card(folder: Path, split: str) -> Card:
@@ -134,22 +195,32 @@ def middle_mm(camera: Camera) -> np.ndarray:
     return camera.unproject(np.full(2, (SIZE_PX - 1) / 2), np.array(1000 * CUBE_M * camera.fx / SIZE_PX))
 
 
+def crop_as_taken(frames: DepthFrames, frame: DepthFrame) -> DepthCrop | None:
+    """A frame's hand, cut out where it is; None where there is no hand to tell a pose from."""
+    return crop_hand(
+        frame.depth_mm, frame.camera, frames.box(frame.camera, frame.joints_mm, np.zeros(3), 1.0)
+    )
+
+
 def _augmented(
-    rng: np.random.Generator, depth_mm: np.ndarray, camera: Camera, joints_mm: np.ndarray, mix: DepthMix
+    rng: np.random.Generator, frames: DepthFrames, frame: DepthFrame, mix: DepthMix
 ) -> tuple[DepthCrop | None, np.ndarray]:
     """A crop and its joints, turned and stretched in the image at their depths, as Wan et al. do it."""
-    middle = (SIZE_PX - 1) / 2
-    turn = crop_affine((middle, middle), SIZE_PX, SIZE_PX, SIZE_PX, rng.uniform(-mix.turn_rad, mix.turn_rad))
+    width = frame.width_px
+    turn = crop_affine(frame.middle_px, width, width, width, rng.uniform(-mix.turn_rad, mix.turn_rad))
     stretch = np.sqrt(rng.uniform(*ASPECT_RANGE))
+    middle = (width - 1) / 2
     A = np.array([[stretch, 0, middle * (1 - stretch)], [0, 1 / stretch, middle * (1 - 1 / stretch)]])
     A = A @ np.vstack([turn, (0, 0, 1)])
-    turned_mm = cv2.warpAffine(depth_mm, A, (SIZE_PX, SIZE_PX), flags=cv2.INTER_NEAREST)
-    moved_mm = camera.unproject(apply_affine(A, camera.project(joints_mm)), joints_mm[:, 2])
-    centre_mm = middle_mm(camera) + CENTRE_ERROR_MM * rng.standard_normal(3)
+    turned_mm = cv2.warpAffine(frame.depth_mm, A, (width, width), flags=cv2.INTER_NEAREST)
+    camera = frame.camera.warped(crop_affine(frame.middle_px, width, width, width), width, width)
+    turned_px = apply_affine(A, frame.camera.project(frame.joints_mm))
+    joints_mm = camera.unproject(turned_px, frame.joints_mm[:, 2])
+    error_mm = CENTRE_ERROR_MM * rng.standard_normal(3)
     if rng.random() < mix.degraded_share:
         turned_mm = _degraded(rng, turned_mm)
-    box = box_about(centre_mm, camera, CUBE_MM * rng.uniform(*SCALE_RANGE))
-    return crop_hand(turned_mm, camera, box), moved_mm
+    box = frames.box(camera, joints_mm, error_mm, rng.uniform(*SCALE_RANGE))
+    return crop_hand(turned_mm, camera, box), joints_mm
 
 
 def _degraded(rng: np.random.Generator, depth_mm: np.ndarray) -> np.ndarray:

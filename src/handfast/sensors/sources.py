@@ -1,43 +1,32 @@
-"""Where frames come from: a folder of PNGs, a video file or a recording, read one frame at a time."""
+"""Where frames come from: a folder of PNGs, a video file, a recording or a camera, a frame at a time."""
 
 import json
 import math
 import os
 import re
-import struct
+import time
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from handfast.errors import HandfastError
 from handfast.geometry import Camera
+from handfast.sensors import png
 from handfast.structures import Frame
 
 DEFAULT_FPS = 30.0
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi")
 RECORDING_SUFFIX = ".zip"
 _RECORDING_FORMAT, _RECORDING_VERSION = "handfast-recording", 1
-
-
-class _PngHeader(NamedTuple):
-    kind: str  # 'amplitude' or 'depth'
-    width: int
-    height: int
-
-    def __str__(self) -> str:
-        return f"{self.kind} of {self.width} x {self.height} px"
-
-
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_PNG_HEADER_BYTES = 26
-_PNG_KINDS = {(8, 0): "amplitude", (8, 2): "amplitude", (16, 0): "depth"}  # by (bit depth, colour type)
+# A video is in colour if the channels of one of its first frames differ by more than compression makes them.
+_FRAMES_TO_PROBE, _GREY_SPREAD = 30, 16
 
 
 def open_source(
@@ -48,20 +37,24 @@ def open_source(
     fps: float | None = None,
     skip_bad_frames: bool = False,
 ) -> "FrameSource":
-    """Open a folder of PNGs, a video file or a recording.
+    """Open a folder of PNGs, a video file, a recording, or a camera of this computer, "camera:0" and so on.
 
-    A folder holds either 8-bit PNGs (infrared or amplitude; colour is turned to grey) or 16-bit PNGs
-    (depth), all of one size, in natural order of their names: 2.png before 10.png. Other files in it are
-    ignored. A video is read as grey amplitude. A recording is what ``write_recording`` writes.
+    A folder holds either 8-bit PNGs (infrared, amplitude or colour) or 16-bit PNGs (depth), all of one size,
+    in natural order of their names: 2.png before 10.png. Other files in it are ignored. Colour PNGs and
+    videos come as grey amplitude, and as colour too, unless a video's first second has none. A recording is
+    what ``write_recording`` writes. A camera goes on until it stops, in colour, timed by the clock.
 
     intrinsics: (fx, fy, cx, cy) px; depth_unit_mm: millimetres of one depth step. Depth PNGs need both.
-    fps: frames a second; by default 30 for a folder and what the file says for a video.
+    fps: frames a second; by default 30 for a folder, for a video what the file says, and what it says itself
+    for a camera, of which this is only what to expect.
     skip_bad_frames: leave out frames that cannot be read, and list them in ``skipped``, instead of raising.
 
     Raises HandfastError at once for what can be seen at once (missing path or option, empty folder), and
     at the frame itself for one that is cut off, damaged, or not of the first one's kind and size.
     """
     _check_options(intrinsics, depth_unit_mm, fps)
+    if camera := re.fullmatch("camera:([0-9]{1,4})", str(source)):
+        return CameraSource(str(source), cv2.VideoCapture(int(camera[1])), intrinsics, fps)
     path = Path(source)
     if not os.path.exists(path):
         raise HandfastError(f"{path}: no such file or folder; give {_EXPECTED}")
@@ -78,7 +71,9 @@ def open_source(
     raise HandfastError(f"{path}: expected {_EXPECTED}, got a {path.suffix or 'nameless'} file")
 
 
-_EXPECTED = f"a folder of PNGs, a recording ({RECORDING_SUFFIX}) or a video ({', '.join(VIDEO_SUFFIXES)})"
+_EXPECTED = (
+    f"a folder of PNGs, a recording ({RECORDING_SUFFIX}), a video ({', '.join(VIDEO_SUFFIXES)}) or camera:0"
+)
 
 
 def _check_options(
@@ -151,10 +146,10 @@ class FolderSource(FrameSource):
     def __len__(self) -> int:
         return len(self._files)
 
-    def _first_header(self) -> _PngHeader:
+    def _first_header(self) -> png.PngHeader:
         for file in self._files:
             try:
-                return _png_header(_read_file(file, _PNG_HEADER_BYTES))
+                return png.read_header(_read_file(file, png.HEADER_BYTES))
             except HandfastError as error:
                 self._skip(file.name, str(error))
         raise HandfastError(f"{self.name}: none of its {len(self._files)} PNGs can be read; save them again")
@@ -164,29 +159,33 @@ class FolderSource(FrameSource):
             yield file.name, partial(self._load, index, file)
 
     def _load(self, index: int, file: Path) -> Frame:
-        image = {self._header.kind: _decode_png(_read_file(file), self._header)}
-        return Frame(index, index / self.fps, **image, depth_unit_mm=self._depth_unit_mm, camera=self._camera)
+        images = _images(self._header.kind, png.decode(_read_file(file), self._header))
+        return Frame(
+            index, index / self.fps, **images, depth_unit_mm=self._depth_unit_mm, camera=self._camera
+        )
 
 
 class VideoSource(FrameSource):
-    """A video file that OpenCV decodes, as grey amplitude at a constant frame rate."""
+    """A video file that OpenCV decodes, at a constant frame rate."""
 
     def __init__(
         self, path: Path, intrinsics: Sequence[float] | None, fps: float | None, skip_bad_frames: bool
     ):
         capture = cv2.VideoCapture(str(path))
-        decoded, picture = capture.read()
+        first = list(islice(_pictures(capture), _FRAMES_TO_PROBE))
         container_fps = capture.get(cv2.CAP_PROP_FPS)
         container_frames = capture.get(cv2.CAP_PROP_FRAME_COUNT)
         capture.release()
-        if not decoded:
+        if not first:
             raise HandfastError(f"{path}: not a video that can be read; convert it to mp4, or check the copy")
         if fps is None and not (math.isfinite(container_fps) and container_fps > 0):
             raise HandfastError(f"{path}: the video does not say its frame rate; give --fps")
         super().__init__(str(path), fps or container_fps, skip_bad_frames)
         self._path = path
-        height, width = picture.shape[:2]
+        height, width = first[0].shape[:2]
         self._camera = Camera(*intrinsics, width, height) if intrinsics is not None else None
+        # Decoders make three channels of grey video too, which infrared cameras' often is.
+        self._in_colour = any(np.ptp(picture, axis=2).max() > _GREY_SPREAD for picture in first)
         self._length_ms = 1000 * container_frames / container_fps if container_fps > 0 else 0.0
         self._container_frames = max(0, int(container_frames))
 
@@ -197,10 +196,7 @@ class VideoSource(FrameSource):
         capture = cv2.VideoCapture(str(self._path))
         index, time_ms = 0, 0.0
         try:
-            while True:
-                decoded, picture = capture.read()
-                if not decoded:
-                    break
+            for picture in _pictures(capture):
                 time_ms = max(capture.get(cv2.CAP_PROP_POS_MSEC), 1000 * index / self.fps)
                 yield f"frame {index}", partial(self._frame, index, picture)
                 index += 1
@@ -212,8 +208,48 @@ class VideoSource(FrameSource):
             self._skip(f"frame {index}", reason)
 
     def _frame(self, index: int, picture: np.ndarray) -> Frame:
-        grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
-        return Frame(index, index / self.fps, amplitude=grey, camera=self._camera)
+        images = _images("amplitude", picture)
+        if not self._in_colour:
+            del images["colour"]
+        return Frame(index, index / self.fps, **images, camera=self._camera)
+
+
+class CameraSource(FrameSource):
+    """A live camera. Each pass goes on with what it shows by then, timed from when the pass began. Should the
+    camera stop, which is no error, ``skipped`` says so."""
+
+    def __init__(
+        self,
+        name: str,
+        capture: cv2.VideoCapture,
+        intrinsics: Sequence[float] | None,
+        fps: float | None,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        first = next(_pictures(capture), None)
+        if first is None:
+            raise HandfastError(
+                f"{name}: no camera that gives pictures; plug it in, close what uses it, or try another one"
+            )
+        own_fps = capture.get(cv2.CAP_PROP_FPS)
+        super().__init__(name, fps or (own_fps if 0 < own_fps < math.inf else DEFAULT_FPS), True)
+        self._capture, self._clock = capture, clock
+        height, width = first.shape[:2]
+        self._camera = Camera(*intrinsics, width, height) if intrinsics is not None else None
+
+    def _loaders(self) -> Iterator[tuple[str, Callable[[], Frame]]]:
+        start_s = self._clock()
+        for index, picture in enumerate(_pictures(self._capture)):
+            time_s = self._clock() - start_s
+            images = _images("amplitude", picture)
+            yield f"frame {index}", partial(Frame, index, time_s, **images, camera=self._camera)
+        self._skip(self.name, "it gave no more pictures")
+
+
+def _pictures(capture: cv2.VideoCapture) -> Iterator[np.ndarray]:
+    """The frames (H, W, 3) uint8 BGR of an open video."""
+    while (read := capture.read())[0]:
+        yield read[1]
 
 
 class RecordingSource(FrameSource):
@@ -224,7 +260,7 @@ class RecordingSource(FrameSource):
             with zipfile.ZipFile(path) as archive:
                 meta = json.loads(archive.read("recording.json"))
                 self._headers = {
-                    image: _png_header(archive.open(_member(image, 0)).read(_PNG_HEADER_BYTES))
+                    image: png.read_header(archive.open(_member(image, 0)).read(png.HEADER_BYTES))
                     for image in ("amplitude", "depth")
                     if _member(image, 0) in archive.namelist()
                 }
@@ -266,7 +302,7 @@ class RecordingSource(FrameSource):
                 data = archive.read(_member(image, index))
             except (zipfile.BadZipFile, KeyError, EOFError, RuntimeError, zlib.error) as error:
                 raise HandfastError(f"{image} cannot be read ({error})") from error
-            images[image] = _decode_png(data, header)
+            images |= _images(image, png.decode(data, header))
         return Frame(
             index, self._time_s[index], **images, depth_unit_mm=self._depth_unit_mm, camera=self._camera
         )
@@ -277,7 +313,7 @@ def write_recording(path: str | Path, frames: Iterable[Frame]) -> None:
 
     A recording is a ZIP file, stored without further compression, of ``recording.json`` (format, version,
     camera, depth_unit_mm, time_s of each frame) and ``amplitude/000000.png``, ``depth/000000.png`` and so
-    on, of which either may be absent. Reading numbers the frames from 0.
+    on, of which either may be absent. Colour is not kept. Reading numbers the frames from 0.
 
     Raises HandfastError for no frames, and for frames that differ in size, images, camera or depth unit.
     """
@@ -329,6 +365,16 @@ def _member(image: str, index: int) -> str:
     return f"{image}/{index:06d}.png"
 
 
+def _images(kind: str, picture: np.ndarray) -> dict[str, np.ndarray]:
+    """What was decoded, as a frame's images: blue, green, red become grey amplitude and colour."""
+    if picture.ndim == 2:
+        return {kind: picture}
+    return {
+        "amplitude": cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY),
+        "colour": cv2.cvtColor(picture, cv2.COLOR_BGR2RGB),
+    }
+
+
 def _png_files(folder: Path) -> list[Path]:
     """The folder's PNGs in natural order of names."""
     try:
@@ -351,43 +397,3 @@ def _read_file(file: Path, n_bytes: int = -1) -> bytes:
             return stream.read(n_bytes)
     except OSError as error:
         raise HandfastError(f"cannot be read ({error.strerror})") from error
-
-
-def _png_header(data: bytes) -> _PngHeader:
-    """What a PNG's first 26 bytes say."""
-    if len(data) < _PNG_HEADER_BYTES or not data.startswith(_PNG_SIGNATURE) or data[12:16] != b"IHDR":
-        raise HandfastError("is not a PNG, or cut off in its header")
-    width, height, bits, colour_type = struct.unpack_from(">IIBB", data, 16)
-    if (bits, colour_type) not in _PNG_KINDS:
-        raise HandfastError(
-            f"expected 8-bit grey, 8-bit RGB or 16-bit grey, got {bits}-bit of PNG colour type {colour_type}"
-        )
-    return _PngHeader(_PNG_KINDS[bits, colour_type], width, height)
-
-
-def _decode_png(data: bytes, expected: _PngHeader) -> np.ndarray:
-    """A whole PNG of the expected kind and size -> (H, W) uint8 or uint16.
-
-    Some versions of OpenCV fill in what a cut-off PNG lacks, so every chunk is checked first, up to the
-    last one, IEND (ISO/IEC 15948, 5.3).
-    """
-    if (header := _png_header(data)) != expected:
-        raise HandfastError(f"expected {expected} as in the first frame, got {header}")
-    at, chunk = len(_PNG_SIGNATURE), b""
-    while chunk != b"IEND":
-        if at + 12 > len(data):
-            raise HandfastError(f"PNG is cut off after {len(data)} bytes")
-        length, chunk = struct.unpack_from(">I4s", data, at)
-        end = at + 8 + length
-        if end + 4 > len(data):
-            raise HandfastError(f"PNG is cut off after {len(data)} bytes")
-        if zlib.crc32(data[at + 4 : end]) != int.from_bytes(data[end : end + 4]):
-            raise HandfastError(f"PNG is damaged at byte {at}")
-        at = end + 4
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYDEPTH)  # colour becomes grey
-    except cv2.error:
-        image = None
-    if image is None:
-        raise HandfastError("PNG cannot be decoded")
-    return image

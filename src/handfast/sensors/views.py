@@ -52,10 +52,11 @@ def without_strays(keypoints_px: np.ndarray) -> np.ndarray:
 
 
 def halvings(picture: np.ndarray, smallest_width: int) -> list[np.ndarray]:
-    """The picture (H, W) uint8, then half its size and so on, none narrower than ``smallest_width``."""
+    """The picture (H, W) or (H, W, 3) uint8, then half its size and so on, none narrower than
+    ``smallest_width``."""
     levels = [picture]
     while levels[-1].shape[1] >= 2 * smallest_width and min(levels[-1].shape) > 1:
-        height, width = levels[-1].shape
+        height, width = levels[-1].shape[:2]
         size = (width // 2, height // 2)
         levels.append(
             cv2.resize(levels[-1][: 2 * size[1], : 2 * size[0]], size, interpolation=cv2.INTER_AREA)
@@ -64,7 +65,7 @@ def halvings(picture: np.ndarray, smallest_width: int) -> list[np.ndarray]:
 
 
 def take_view(levels: list[np.ndarray], A: np.ndarray, width: int, height: int) -> np.ndarray:
-    """A picture, as its ``halvings``, through an affine (2, 3) -> (height, width) uint8.
+    """A picture, as its ``halvings``, through an affine (2, 3) -> uint8, (height, width) or with 3 channels.
 
     What shrinks is averaged first, or thin fingers would flicker: the level is one that shrinks less than
     twofold.

@@ -38,10 +38,11 @@ _SHAPE = (480, 640)
 _EVALUATED = [0, 3, 6, 9, 12, 15, 18, 21, 24, 25, 27, 30, 31, 32]
 
 
-def open_nyu(folder: Path, split: str) -> Samples:
+def open_nyu(folder: Path, split: str, with_colour: bool = True) -> Samples:
     """The samples of a split, seen by camera 1: nyu14, depth and, where its pictures are there, colour.
 
-    Raises HandfastError for an unknown split, and for missing or broken files.
+    with_colour: False to leave those unread, which takes half as long. Raises HandfastError for an unknown
+    split, and for missing or broken files.
     """
     check_split(split, _SPLITS)
     path = folder / split / "joint_data.mat"
@@ -57,13 +58,14 @@ def open_nyu(folder: Path, split: str) -> Samples:
     def read(index: int) -> HandSample:
         _, green, blue = np.moveaxis(read_colour(folder / split / f"depth_1_{names[index]}", _SHAPE), -1, 0)
         picture = folder / split / f"rgb_1_{names[index]}"
+        has_colour = with_colour and picture.is_file()
         frame = Frame(
             index,
             0.0,
             depth=np.uint16(256) * green + blue,
             depth_unit_mm=1.0,
             camera=_CAMERA,
-            colour=read_colour(picture, _SHAPE) if picture.is_file() else None,
+            colour=read_colour(picture, _SHAPE) if has_colour else None,
         )
         where = f"{path}: frame {index + 1}"
         return HandSample(frame, (hand_label(where, _CAMERA, joints_m[index], "right", NYU14),))
