@@ -111,6 +111,13 @@ def test_reproduce_trains_what_is_missing_and_then_shows_the_table(run, results,
     ]
 
 
+def test_a_plot_without_matplotlib_is_refused_before_anything_is_trained(run, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)  # importing it now raises ImportError
+    code, stdout, stderr = run("reproduce", "chidananda2019/table1", "--plot", "pck.png")
+    assert (code, stdout) == (2, "") and 'pip install "handfast[plots]"' in stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_tables_are_listed(run):
     code, stdout, _ = run("reproduce", "--list", "--json")
     assert code == 0 and json.loads(stdout)["chidananda2019/table1"] == list(TABLE1.rows)
@@ -123,6 +130,10 @@ BAD_INPUT = {
         "expected bench-tof8, chidananda2019, ",
     ),
     "no data": (("train", "chidananda2019", "--data", "d", "--run", "r"), "card.json: missing"),
+    "no such data set": (
+        ("train", "pruned2019-nyu", "--data", "d", "--run", "r"),
+        "d: no such folder; give the one that holds NYU hand pose",
+    ),
     "no devices": (("train", "tof8", "--data", "d", "--run", "r", "--devices", "0"), "--devices: expected 1"),
     "no table": (("reproduce",), "expected a table, one of chidananda2019/table1, chidananda2019/table2"),
     "unknown table": (("reproduce", "chidananda2019"), "expected one of chidananda2019/table1"),

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Container, Iterator
+from dataclasses import replace
 from itertools import chain
 from operator import length_hint
 from pathlib import Path
@@ -147,6 +148,8 @@ def _labelled(
 
     for frame, hands in with_bar(tracker.track(frames), "tracking", length_hint(frames) or None):
         if frame.index in picked:
+            if not tracker.model.card.in_colour and frame.amplitude is not None:
+                frame = replace(frame, colour=None)  # what a network is to learn from is what it sees
             yield f"{frame.index:06d}.png", HandSample(frame, tuple(_label_of(hand, frame) for hand in hands))
 
 

@@ -10,13 +10,13 @@ import typer
 
 from handfast.cli_common import Json, print_facts, training_libraries
 from handfast.errors import HandfastError
-from handfast.files import check_ending
 
 # As in cli.py, the commands import what they run.
 
 TRAIN_EXAMPLES = (
     "[bold]Examples[/]\n\n"
     "handfast train chidananda2019 --data data/tof --run runs/tof8\n\n"
+    "handfast train pruned2019-nyu --data nyu/dataset --run runs/nyu\n\n"
     "handfast train my_recipe.toml --data data/mix --photos my_photos --run runs/mine --devices 2"
 )
 REPRODUCE_EXAMPLES = (
@@ -32,7 +32,9 @@ Devices = Annotated[int, typer.Option(help="Processes that share each step, one 
 
 def train(
     recipe: Annotated[str, typer.Argument(help="Packaged recipe, or a TOML file.", metavar="RECIPE")],
-    data: Annotated[Path, typer.Option(help="Folder made by handfast synth.", metavar="DIR")],
+    data: Annotated[
+        Path, typer.Option(help="Folder made by handfast synth, or the recipe's data set.", metavar="DIR")
+    ],
     run: Annotated[Path, typer.Option(help="Folder of the run; one begun before goes on.", metavar="DIR")],
     photos: Annotated[
         Path | None,
@@ -43,17 +45,18 @@ def train(
 ) -> None:
     """Train a network.
 
-    The run's folder gets model.safetensors, for handfast export, and metrics.jsonl.
+    The run's folder gets model.safetensors, for handfast export, and metrics.jsonl;
+    a recipe of several runs has a folder of each in it.
     Stopped at any moment and called again it goes on and ends the same.
     """
     _check_devices(devices)
     with training_libraries():
-        from handfast.training.families import load_recipe, open_data
+        from handfast.training.families import load_recipe
         from handfast.training.hardware import is_first_process
-        from handfast.training.loop import MODEL_FILE, train
+        from handfast.training.loop import MODEL_FILE
+        from handfast.training.runs import train_recipe
 
-    loaded = load_recipe(recipe)
-    metrics = train(loaded, open_data(loaded, data, photos), run, devices=devices)
+    metrics = train_recipe(load_recipe(recipe), data, photos, run, devices, say=_say)
     if not is_first_process():
         return
     checkpoint = str(run / MODEL_FILE)
@@ -104,7 +107,7 @@ def reproduce(
     Each finished run leaves a small file in --results.
     Runs that have one are skipped and those cut off go on, so that a table can be made over many sittings.
     """
-    from handfast.evaluation.figures import ENDINGS
+    from handfast.evaluation.figures import check_plot
     from handfast.reproduce import plots, printing
     from handfast.reproduce.papers import TABLES, find_table
     from handfast.reproduce.tables import SCALES, chosen_rows, fullest_scale, read_results
@@ -121,7 +124,7 @@ def reproduce(
     if scale not in (None, *SCALES):
         raise HandfastError(f"--scale: expected one of {', '.join(SCALES)}, got {scale!r}")
     if plot is not None:
-        check_ending(plot, *ENDINGS)
+        check_plot(plot)
 
     if from_results:
         scale = scale or fullest_scale(results, chosen)

@@ -74,6 +74,37 @@ def test_files_of_another_kind_are_refused(net, tmp_path):
         load_checkpoint(path)
 
 
+class MeanHand(torch.nn.Module):
+    """Stands for a MANO hand: a pose of two numbers that moves nothing."""
+
+    pose_size, shape_size, mean_pose = 2, 1, torch.zeros(2)
+
+    def __init__(self, asset=None):
+        super().__init__()
+
+    def forward(self, pose, shape):
+        return torch.zeros(len(pose), 21, 3) + pose.sum()
+
+
+def test_a_net_that_moves_the_users_hand_needs_its_file(tmp_path, monkeypatch):
+    path = tmp_path / "net.safetensors"
+    monkeypatch.setattr("handfast.training.checkpoint.load_mano", lambda path: path)
+    monkeypatch.setattr("handfast.training.checkpoint.Mano", MeanHand)
+    net = MODELS["dirnet"](hand=MeanHand())
+    save_checkpoint(path, net, {"name": "dirnet", "hand": "mano"})
+    with pytest.raises(HandfastError, match=r"moves a MANO hand, which is not in the checkpoint; .* --mano"):
+        load_checkpoint(path)
+    loaded, _ = load_checkpoint(path, tmp_path / "MANO_RIGHT.pkl")
+    assert isinstance(loaded.pose_predictor.hand, MeanHand)
+    assert_equal_states(loaded.state_dict(), net.state_dict())
+
+
+def test_a_net_without_such_a_hand_takes_no_file(net, tmp_path):
+    save_checkpoint(tmp_path / "net.safetensors", net, CARD)
+    with pytest.raises(HandfastError, match="tofnet-tof8 moves no MANO hand; leave --mano out"):
+        load_checkpoint(tmp_path / "net.safetensors", tmp_path / "MANO_RIGHT.pkl")
+
+
 def test_matching_tensors_start_another_net(net, tmp_path):
     path = tmp_path / "net.safetensors"
     save_checkpoint(path, net, CARD)
@@ -85,6 +116,18 @@ def test_matching_tensors_start_another_net(net, tmp_path):
     assert count == len(taken) and "tier1.0.0.weight" in taken and "to_maps.weight" not in taken
     for name, tensor in after.items():
         assert torch.equal(tensor, source[name] if name in taken else before[name]), name
+
+
+def test_a_part_of_a_net_is_started_by_its_prefix(net, tmp_path):
+    path = tmp_path / "net.safetensors"
+    save_checkpoint(path, net, CARD)
+    both = torch.nn.ModuleDict({"one": MODELS["tofnet-tof8"](), "other": MODELS["tofnet-tof8"]()})
+    before = {name: tensor.clone() for name, tensor in both["one"].state_dict().items()}
+    assert initialise_from(both, path, "other.") == len(net.state_dict())
+    assert_equal_states(both["other"].state_dict(), net.state_dict())
+    assert_equal_states(both["one"].state_dict(), before)
+    with pytest.raises(HandfastError, match="no tensor"):
+        initialise_from(both, path)
 
 
 def test_a_checkpoint_that_shares_nothing_is_refused(tmp_path):

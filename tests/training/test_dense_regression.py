@@ -1,7 +1,7 @@
 """Dense regression learns: its targets are the codec's, its losses fall, its errors are counted in mm."""
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -12,7 +12,8 @@ from handfast.data.depth_batches import DepthBatches, DepthMix, open_depth_batch
 from handfast.errors import HandfastError
 from handfast.models.dense_regression import DensePrediction
 from handfast.skeleton import NYU14
-from handfast.training.dense_regression import DenseRecipe, DenseTask, crops_of, errors_mm
+from handfast.training.checkpoint import load_checkpoint
+from handfast.training.dense_regression import DataSetRecipe, DenseRecipe, DenseTask, crops_of, errors_mm
 from handfast.training.families import load_recipe, open_data
 from handfast.training.loop import MODEL_FILE, train
 
@@ -28,7 +29,7 @@ def recipe():
 @pytest.fixture(scope="module")
 def batch(depth_folder):
     source = open_depth_batches(depth_folder, DepthMix(), 3)
-    return DepthBatches(source.arrays, 0, None).batch(0, 3)
+    return DepthBatches(source.frames, 0, None).batch(0, 3)
 
 
 def test_targets_are_those_of_the_codec(recipe, batch):
@@ -79,15 +80,15 @@ class Oracle(torch.nn.Module):
 
 def test_errors_by_hand(recipe, batch):
     _, targets = DenseTask(recipe).tensors(batch)
-    (all_found,) = errors_mm(Oracle(targets, []), batch, NYU14)
-    (one_lost,) = errors_mm(Oracle(targets, [0]), batch, NYU14)
+    (all_found,) = errors_mm(Oracle(targets, []), batch, NYU14.select(batch["joints_mm"]))
+    (one_lost,) = errors_mm(Oracle(targets, [0]), batch, NYU14.select(batch["joints_mm"]))
     away_mm = np.linalg.norm(NYU14.select(batch["joints_mm"])[:, 0] - batch["centre_mm"], axis=-1).mean()
     assert all_found < 3
     assert one_lost == pytest.approx(all_found + away_mm / 14, abs=0.5)
 
 
 def test_a_run_learns_its_few_frames(recipe, depth_folder, tmp_path):
-    data = DepthBatches(open_data(recipe, depth_folder).arrays, 0, None)
+    data = DepthBatches(open_data(recipe, depth_folder).frames, 0, None)
     task_losses = []
     for steps in (1, 40):
         run = replace(recipe, steps=steps, learning_rate=2e-3, ema_decay=0.0)
@@ -132,3 +133,44 @@ def test_its_recipes_are_read_as_such(tmp_path):
     path = tmp_path / "recipe.toml"
     path.write_text('model = "dense-lean"\nskeleton = "nyu14"\nsteps = 2\n[data]\nturn_rad = 0.5\n')
     assert load_recipe(path).data == DepthMix(turn_rad=0.5)
+
+
+def test_a_data_set_is_learnt_with_its_own_joints(recipe, nyu_folder, tmp_path):
+    values = {field.name: getattr(recipe, field.name) for field in fields(recipe)}
+    own = DataSetRecipe(**values | {"model": "dense-lean", "dataset": "nyu", "input_px": 64})
+    data = open_data(own, nyu_folder)
+    _, targets = DenseTask(own).tensors(data.batch(0, 2))
+    assert targets[16].heatmaps_2d.shape == (2, 14, 16, 16)
+    metrics = train(own, data, tmp_path)
+    assert list(metrics) == ["crops_error_mm_l4"] and np.isfinite(metrics["crops_error_mm_l4"])
+    assert load_checkpoint(tmp_path / MODEL_FILE)[1]["trained_on"] == "2 frames of NYU hand pose"
+
+
+OF_NYU = 'model = "dense-lean"\nskeleton = "nyu14"\ndataset = "nyu"\nsteps = 2\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (OF_NYU.replace('"nyu"', '"msra15"'), "dataset must be one of 'nyu', 'icvl', got 'msra15'"),
+        (OF_NYU.replace("nyu14", "icvl16"), "recipe: nyu has labels of nyu14, got 'icvl16'"),
+        (OF_NYU.replace("dense-lean", "tofnet-tof8"), "unknown key 'dataset'"),
+    ],
+)
+def test_a_data_set_that_does_not_fit_is_refused(tmp_path, text, message):
+    path = tmp_path / "recipe.toml"
+    path.write_text(text)
+    with pytest.raises(HandfastError, match=message):
+        load_recipe(path)
+
+
+def test_a_net_with_other_joints_than_the_data_set_is_refused(tmp_path):
+    path = tmp_path / "recipe.toml"
+    path.write_text(OF_NYU.replace("dense-lean", "dense-hand21"))
+    with pytest.raises(HandfastError, match="dense-hand21 predicts 21 joints, skeleton nyu14 has 14"):
+        DenseTask(load_recipe(path))
+
+
+def test_photos_are_refused_beside_a_data_set(nyu_folder, tmp_path):
+    with pytest.raises(HandfastError, match="photos cannot be mixed in"):
+        open_data(load_recipe("pruned2019-nyu"), nyu_folder, tmp_path)

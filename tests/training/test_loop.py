@@ -9,7 +9,7 @@ import torch
 
 from handfast.errors import HandfastError
 from handfast.losses.multitask import LossWeights
-from handfast.training.checkpoint import load_checkpoint, read_tensors
+from handfast.training.checkpoint import load_checkpoint, read_tensors, write_tensors
 from handfast.training.loop import FAILED_FILE, MODEL_FILE, STATE_FILE, learning_rate, train
 
 
@@ -189,6 +189,23 @@ def test_init_from_starts_from_a_checkpoint(recipe, data, tmp_path):
     train(still, data, tmp_path / "second")
     started, _ = read_tensors(tmp_path / "second" / MODEL_FILE)
     torch.testing.assert_close(started["to_maps.weight"], source["to_maps.weight"])
+
+
+def test_parts_start_from_checkpoints_of_their_own(recipe, data, tmp_path, monkeypatch):
+    """A recipe names them by prefix; where that is another run's name, ``starts`` says where its file is."""
+    train(replace(recipe, steps=1), data, tmp_path / "first")
+    tensors, card = read_tensors(tmp_path / "first" / MODEL_FILE)
+    for part in ("tier1", "tier2"):
+        inner = {k.removeprefix(f"{part}."): v for k, v in tensors.items() if k.startswith(f"{part}.")}
+        write_tensors(tmp_path / f"{part}.safetensors", inner, card)
+    still = replace(recipe, steps=1, learning_rate=1e-12, seed=1)
+    sources = {"tier1.": "earlier", "tier2.": str(tmp_path / "tier2.safetensors")}
+    monkeypatch.setattr(type(recipe), "starts", lambda self: sources)
+    train(still, data, tmp_path / "second", starts={"tier1.": tmp_path / "tier1.safetensors"})
+    second, _ = read_tensors(tmp_path / "second" / MODEL_FILE)
+    for name in ("tier1.0.0.weight", "tier2.0.first.0.0.weight"):
+        torch.testing.assert_close(second[name], tensors[name])
+    assert not torch.allclose(second["to_maps.weight"], tensors["to_maps.weight"])
 
 
 def test_a_batch_that_devices_cannot_share_is_refused(recipe, data, tmp_path):

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from handfast.data.batches import Mix
+from handfast.errors import HandfastError
 from handfast.losses.multitask import multitask_losses
 from handfast.models.tofnet import Prediction
 from handfast.skeleton import HAND21, TOF8
-from handfast.training.tofnet import MultiTaskToFNet, validate
+from handfast.training.tofnet import MultiTaskToFNet, ToFNetRecipe, validate
 
 
 def test_targets_are_the_skeletons_points(recipe, data):
@@ -28,6 +30,27 @@ def test_targets_are_the_skeletons_points(recipe, data):
     np.testing.assert_allclose(targets.weight[:, :, tof8_index_tip].numpy(), 2.0 * labelled * seen)
     assert targets.auxiliary_keypoints_px.shape == (4, 2, 17, 2)
     assert targets.weight.dtype == targets.auxiliary_weight.dtype == torch.float32
+
+
+def test_colour_goes_into_channels(data):
+    recipe = ToFNetRecipe(model="tofnet-rgb", skeleton="hand21", steps=5)
+    assert recipe.in_colour and recipe.interface()["input"]["image"] == "colour"
+    batch = data.batch(0, 2)
+    batch["image"] = np.random.default_rng(0).integers(0, 256, (2, 120, 160, 3), dtype=np.uint8)
+    task = MultiTaskToFNet(recipe)
+    image, targets = task.tensors(batch)
+    np.testing.assert_allclose(image[1, 2], batch["image"][1, :, :, 2] / 255, rtol=1e-6)
+    losses = task.losses(task(image), targets)
+    sum(losses.values()).backward()
+    of_channels = task.net.tier1[0][0].weight.grad.abs().sum(dim=(0, 2, 3))
+    assert of_channels.shape == (3,) and (of_channels > 0).all()
+    assert np.isfinite(validate(task.net.eval(), [batch], HAND21)["presence_accuracy"])
+
+
+def test_grey_recipes_are_as_before_and_colour_takes_no_sensors_picture(recipe):
+    assert not recipe.in_colour and recipe.interface()["input"]["image"] == "amplitude"
+    with pytest.raises(HandfastError, match=r"tofnet-rgb sees colour, got data.picture 'depth'"):
+        ToFNetRecipe(model="tofnet-rgb", skeleton="hand21", steps=5, data=Mix(picture="depth"))
 
 
 def test_a_mixed_keypoint_needs_all_its_joints_in_the_image(recipe, data):

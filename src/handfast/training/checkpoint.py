@@ -16,6 +16,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from handfast.errors import HandfastError
+from handfast.hand_model.mano import load_mano
+from handfast.hand_model.torch_mano import Mano
 from handfast.models import MODELS
 
 
@@ -58,13 +60,24 @@ def save_checkpoint(path: Path, net: nn.Module, card: dict) -> None:
     write_tensors(path, net.state_dict(), card)
 
 
-def load_checkpoint(path: Path) -> tuple[nn.Module, dict]:
-    """-> the net in evaluation mode, and its card."""
+def load_checkpoint(path: Path, mano: Path | None = None) -> tuple[nn.Module, dict]:
+    """-> the net in evaluation mode, and its card.
+
+    mano: the user's MANO file where the net has learnt to move that hand, which no checkpoint holds. Raises
+    HandfastError if it is missing then, if another net is given one, and as ``read_tensors`` does.
+    """
     tensors, card = read_tensors(path)
     name = card.get("name")
     if name not in MODELS:
         raise HandfastError(f"{path}: expected a model out of {', '.join(MODELS)}, got {name!r}")
-    net = MODELS[name]()
+    if mano and card.get("hand") != "mano":
+        raise HandfastError(f"{path}: {name} moves no MANO hand; leave --mano out")
+    if card.get("hand") == "mano" and not mano:
+        raise HandfastError(
+            f"{path}: {name} moves a MANO hand, which is not in the checkpoint; export it with "
+            "--mano MANO_RIGHT.pkl"
+        )
+    net = MODELS[name](hand=Mano(load_mano(mano))) if mano else MODELS[name]()
     try:
         net.load_state_dict(tensors)
     except RuntimeError as error:
@@ -74,16 +87,18 @@ def load_checkpoint(path: Path) -> tuple[nn.Module, dict]:
     return net.eval(), card
 
 
-def initialise_from(net: nn.Module, name_or_path: str) -> int:
+def initialise_from(net: nn.Module, name_or_path: str, prefix: str = "") -> int:
     """Copy the tensors of a checkpoint that ``net`` has under the same name and shape; -> how many.
 
-    The checkpoint is a packaged one, by its model's name, or a file. Raises HandfastError if no tensor fits.
+    The checkpoint is a packaged one, by its model's name, or a file. prefix: what the names of its tensors
+    have before them in the net, where it is of a part. Raises HandfastError if no tensor fits.
     """
     packaged = files("handfast") / "assets" / f"{name_or_path}.safetensors"
     path = packaged if name_or_path in MODELS and packaged.is_file() else Path(name_or_path)
     tensors, _ = read_tensors(path)
     own = net.state_dict()
-    matching = {k: v for k, v in tensors.items() if k in own and own[k].shape == v.shape}
+    named = {prefix + k: v for k, v in tensors.items()}
+    matching = {k: v for k, v in named.items() if k in own and own[k].shape == v.shape}
     if not matching:
         raise HandfastError(f"{path}: no tensor has the name and shape of one in the net to train")
     net.load_state_dict(matching, strict=False)

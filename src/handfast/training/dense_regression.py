@@ -10,6 +10,7 @@ from torch import Tensor
 
 from handfast.codecs.dense import DenseMaps, decode_joints, encode_joints
 from handfast.data.depth_batches import DepthMix
+from handfast.data.depth_datasets import DEPTH_DATASETS
 from handfast.errors import HandfastError
 from handfast.evaluation.metrics import found_errors
 from handfast.geometry import Camera
@@ -17,7 +18,7 @@ from handfast.losses.dense import dense_loss
 from handfast.models import MODELS
 from handfast.models.dense_regression import DensePrediction, DenseRegression, map_size
 from handfast.sensors.depth_crop import CROP_PX, DepthCrop
-from handfast.skeleton import SKELETONS, Skeleton
+from handfast.skeleton import SKELETONS
 from handfast.training.checkpoint import load_checkpoint
 from handfast.training.recipe import Recipe, check_choice
 from handfast.training.task import Batch, Task
@@ -40,6 +41,27 @@ class DenseRecipe(Recipe):
     def interface(self) -> dict:
         return {"input": {"image": "depth crop", "height": self.input_px, "width": self.input_px}}
 
+    def joints_mm(self, batch: Batch) -> np.ndarray:
+        """The labels (b, J, 3) of what the net predicts, of batches of bench-depth."""
+        return SKELETONS[self.skeleton].select(batch["joints_mm"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSetRecipe(DenseRecipe):
+    """Of a public data set. dataset: which, a name in DEPTH_DATASETS; skeleton: its own."""
+
+    dataset: str
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice("dataset", self.dataset, DEPTH_DATASETS)
+        labelled = DEPTH_DATASETS[self.dataset].skeleton.name
+        if self.skeleton != labelled:
+            raise HandfastError(f"recipe: {self.dataset} has labels of {labelled}, got {self.skeleton!r}")
+
+    def joints_mm(self, batch: Batch) -> np.ndarray:
+        return batch["joints_mm"]
+
 
 class DenseTask(Task):
     """``net`` is what ships. Calling it makes the maps of all branches, and the teacher's."""
@@ -48,12 +70,12 @@ class DenseTask(Task):
         super().__init__()
         self.weights = {"maps": 1.0, "teacher": 1.0}
         self.net: DenseRegression = MODELS[recipe.model]()
-        self.input_px = recipe.input_px
-        self.skeleton = SKELETONS[recipe.skeleton]
-        if len(self.skeleton) != self.net.joints:
+        self.recipe = recipe
+        joints = len(SKELETONS[recipe.skeleton])
+        if joints != self.net.joints:
             raise HandfastError(
                 f"recipe: {recipe.model} predicts {self.net.joints} joints, skeleton {recipe.skeleton} has "
-                f"{len(self.skeleton)}; choose a matching pair"
+                f"{joints}; choose a matching pair"
             )
         # Not a part of the module: it is neither trained nor saved.
         self._teacher = (load_checkpoint(Path(recipe.teacher))[0],) if recipe.teacher else ()
@@ -84,21 +106,20 @@ class DenseTask(Task):
     def tensors(self, batch: Batch) -> tuple[Tensor, dict[int, DensePrediction]]:
         """As of ``DepthBatches.batch`` -> (b, 1, input_px, input_px) and the maps of each of the net's
         sizes."""
-        joints_mm = self.skeleton.select(batch["joints_mm"])
-        crops = crops_of(batch)
+        input_px, joints_mm, crops = self.recipe.input_px, self.recipe.joints_mm(batch), crops_of(batch)
         targets = {}
         for level in self.net.levels:
-            size = map_size(level) * self.input_px // CROP_PX
+            size = map_size(level) * input_px // CROP_PX
             maps = [encode_joints(joints, crop, size) for joints, crop in zip(joints_mm, crops, strict=True)]
             stacked = (torch.from_numpy(np.stack(kind)) for kind in zip(*maps, strict=True))
             targets[size] = DensePrediction(*stacked)
-        return depth_tensor(batch, self.input_px), targets
+        return depth_tensor(batch, input_px), targets
 
     def validate(self, net: DenseRegression, batches: Iterable[Batch]) -> dict[str, float]:
         """The mean error of the joints at each level, in mm."""
         errors: dict[int, list[float]] = {}
         for batch in batches:
-            of_levels = errors_mm(net, batch, self.skeleton, self.input_px)
+            of_levels = errors_mm(net, batch, self.recipe.joints_mm(batch), self.recipe.input_px)
             for level, error_mm in zip(net.levels, of_levels, strict=True):
                 errors.setdefault(level, []).append(error_mm)
         return {f"error_mm_l{level}": float(np.mean(of_level)) for level, of_level in errors.items()}
@@ -122,13 +143,13 @@ def depth_tensor(batch: Batch, input_px: int) -> Tensor:
 
 @torch.inference_mode()
 def errors_mm(
-    net: DenseRegression, batch: Batch, skeleton: Skeleton, input_px: int = CROP_PX
+    net: DenseRegression, batch: Batch, joints_mm: np.ndarray, input_px: int = CROP_PX
 ) -> Sequence[float]:
-    """The mean error of each level of the last stack. A joint that is not found counts as the middle."""
+    """The mean distance of each level of the last stack to joints (b, J, 3). One that is not found counts as
+    the middle."""
     depth = depth_tensor(batch, input_px).to(next(net.parameters()).device)
     branches = net.branches(depth)[-len(net.levels) :]
-    joints_mm, crops = skeleton.select(batch["joints_mm"]), crops_of(batch)
-    found = []
+    crops, found = crops_of(batch), []
     for branch in branches:
         maps = DenseMaps(*(kind.float().cpu().numpy() for kind in branch))
         decoded_mm, _ = decode_joints(maps, crops)

@@ -3,9 +3,15 @@
 from pathlib import Path
 
 from handfast.data.batches import open_batches
+from handfast.data.colour_batches import open_colour_batches
+from handfast.data.colour_clips import open_clip_batches
+from handfast.data.colour_views import open_colour_views
 from handfast.data.depth_batches import open_depth_batches
+from handfast.data.depth_datasets import open_dataset_batches
 from handfast.errors import HandfastError
-from handfast.training.dense_regression import DenseRecipe, DenseTask
+from handfast.training.ace import AceRecipe, AceTask, EncoderRun, EncoderTask
+from handfast.training.dense_regression import DataSetRecipe, DenseRecipe, DenseTask
+from handfast.training.dirnet import DIRNetRecipe, DIRNetRun, DIRNetTask, dirnet_runs
 from handfast.training.recipe import Recipe, make_record, read_recipe
 from handfast.training.task import Task, TrainingData
 from handfast.training.tofnet import MultiTaskToFNet, ToFNetRecipe
@@ -17,8 +23,14 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
     Raises HandfastError if there is none, it is not TOML, or a key is unknown, missing or of another type.
     """
     path, values = read_recipe(name_or_path)
-    is_dense = str(values.get("model", "")).startswith("dense-")
-    return make_record(str(path), values, DenseRecipe if is_dense else ToFNetRecipe)
+    record = ToFNetRecipe
+    if str(values.get("model", "")).startswith("dense-"):
+        record = DataSetRecipe if "dataset" in values else DenseRecipe
+    elif str(values.get("model", "")).startswith("dirnet"):
+        record = DIRNetRecipe
+    elif str(values.get("model", "")).startswith(("ace", "lstm-", "hourglass-")):
+        record = AceRecipe
+    return make_record(str(path), values, record)
 
 
 def make_task(recipe: Recipe) -> Task:
@@ -28,16 +40,31 @@ def make_task(recipe: Recipe) -> Task:
             return MultiTaskToFNet(recipe)
         case DenseRecipe():
             return DenseTask(recipe)
+        case DIRNetRun():
+            return DIRNetTask(recipe)
+        case EncoderRun():
+            return EncoderTask(recipe)
+        case AceRecipe():
+            return AceTask(recipe)
 
 
 def open_data(recipe: Recipe, folder: Path, photos: Path | None = None) -> TrainingData:
-    """A folder made by ``handfast synth`` as the batches of a recipe.
+    """A folder made by ``handfast synth``, or the copy of a data set that the recipe names, as its batches.
 
-    photos: a folder of labelled photos to mix in. Raises HandfastError as the family's data do.
+    photos: a folder of labelled photos to mix in, but for clips, of which there are none. Raises
+    HandfastError as the family's data do.
     """
     match recipe:
+        case ToFNetRecipe(in_colour=True):
+            return open_colour_views(folder, recipe.data, recipe.seed, photos)
         case ToFNetRecipe():
             return open_batches(folder, recipe.data, recipe.seed, photos)
+        case DIRNetRecipe() | EncoderRun():
+            return open_colour_batches(folder, recipe.data, recipe.seed, photos)
+        case AceRecipe():
+            return open_clip_batches(folder, recipe.data, recipe.seed)
+        case DataSetRecipe() if photos is None:
+            return open_dataset_batches(recipe.dataset, folder, recipe.data, recipe.seed)
         case DenseRecipe() if photos is None:
             return open_depth_batches(folder, recipe.data, recipe.seed)
     raise HandfastError(f"{recipe.model} learns from depth images; photos cannot be mixed in")

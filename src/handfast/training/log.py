@@ -9,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from handfast.files import write_whole
 
+LOG_FILE = "metrics.jsonl"
 LINE_EVERY_S = 60.0
 
 
@@ -16,7 +17,7 @@ class RunLog:
     """Progress of a run from step ``start`` of ``steps``: a bar on a terminal, else a line a minute."""
 
     def __init__(self, run_dir: Path, start: int, steps: int) -> None:
-        path = run_dir / "metrics.jsonl"
+        path = run_dir / LOG_FILE
         _forget_after(path, start)
         self._file = path.open("a", encoding="utf-8")
         self._tensorboard = _tensorboard_writer(run_dir)

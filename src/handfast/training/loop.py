@@ -7,7 +7,7 @@ uninterrupted one would have seen and ends in the same weights, bit for bit, on 
 import math
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
@@ -43,8 +43,11 @@ def train(
     run_dir: Path,
     stop_after_step: int | None = None,
     devices: int = 1,
+    starts: Mapping[str, Path] | None = None,
 ) -> dict[str, float]:
     """Train until the recipe's last step, or ``stop_after_step``; -> the last validation metrics.
+
+    starts: the checkpoints that the recipe's ``starts`` mean, where they name other runs.
 
     ``run_dir`` receives model.safetensors (the averaged net and its card), state.safetensors (to go on from)
     and the log. Called again on the same folder it goes on. HandfastError if the folder is another recipe's,
@@ -66,8 +69,8 @@ def train(
             f"{devices} devices in {recipe.precision}: cannot be had here ({error})"
         ) from error
     task = make_task(recipe).to(memory_format=torch.channels_last)
-    if recipe.init_from:
-        initialise_from(task.net, recipe.init_from)
+    for prefix, source in (recipe.starts() | dict(starts or {})).items():
+        initialise_from(task.net, str(source), prefix)
     average = AveragedModel(task.net, multi_avg_fn=_warmed_up_average(recipe.ema_decay), use_buffers=True)
     average = average.to(fabric.device).eval()
     optimizer = torch.optim.AdamW(

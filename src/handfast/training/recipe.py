@@ -70,6 +70,11 @@ class Recipe:
         if not 0 <= self.ema_decay < 1:
             raise HandfastError(f"recipe: ema_decay must be in [0, 1), got {self.ema_decay}")
 
+    def starts(self) -> dict[str, str]:
+        """What the net starts from: packaged models, checkpoints or earlier runs, by name, each by what its
+        tensors have before their names in the net, "" for all of it."""
+        return {"": self.init_from} if self.init_from else {}
+
     def interface(self) -> dict:
         """What the card of the trained network says of its input and output, as JSON-able values."""
         raise NotImplementedError

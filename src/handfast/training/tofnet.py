@@ -45,11 +45,21 @@ class ToFNetRecipe(Recipe):
         super().__post_init__()
         check_choice("auxiliary_skeleton", self.auxiliary_skeleton, ("", *SKELETONS))
         check_not_negative(self, "sigma_px", "hidden_weight")
+        if self.in_colour and self.data.picture != "any":
+            raise HandfastError(
+                f"recipe: {self.model} sees colour, got data.picture {self.data.picture!r}; leave it out"
+            )
+
+    @property
+    def in_colour(self) -> bool:
+        """Whether the net's image is a colour picture."""
+        return MODELS[self.model].keywords.get("image_channels", 1) == 3
 
     def interface(self) -> dict:
+        of_sensor = "depth" if self.data.picture == "depth" else "amplitude"
         return {
             "input": {
-                "image": "depth" if self.data.picture == "depth" else "amplitude",
+                "image": "colour" if self.in_colour else of_sensor,
                 "height": INPUT_HEIGHT,
                 "width": INPUT_WIDTH,
                 "range": [0.0, 1.0],
@@ -78,6 +88,7 @@ class MultiTaskToFNet(Task):
             self.net.upsample_to_quarter.convolution.in_channels,
             self.net.visibility.in_features,
             len(self.auxiliary_skeleton) if self.auxiliary_skeleton else 0,
+            self.net.image_channels,
         )
 
     def forward(self, image: Tensor) -> tuple[Prediction, AuxiliaryPrediction]:
@@ -100,9 +111,10 @@ class MultiTaskToFNet(Task):
     def tensors(self, batch: Batch) -> tuple[Tensor, Targets]:
         """A batch of labels in hand21 -> ``forward``'s image and the losses' targets, on the CPU.
 
-        batch: image (b, 120, 160) uint8; keypoints_px (b, 2, 21, 2) float32 input pixels; in_image and
-        visible (b, 2, 21) bool; present (b, 2) bool; orientation and key_pose (b, 2) int64; segmentation
-        (b, 120, 160) uint8, 0 background, 1 left, 2 right hand; rendered (b,) bool.
+        batch: image (b, 120, 160), in colour (b, 120, 160, 3), uint8; keypoints_px (b, 2, 21, 2) float32
+        input pixels; in_image and visible (b, 2, 21) bool; present (b, 2) bool; orientation and key_pose
+        (b, 2) int64; segmentation (b, 120, 160) uint8, 0 background, 1 left, 2 right hand; rendered (b,)
+        bool.
         """
         keypoints_px, weight = _select(batch, self.skeleton, self.recipe)
         if self.auxiliary_skeleton:
@@ -141,8 +153,9 @@ def _select(batch: Batch, skeleton: Skeleton, recipe: ToFNetRecipe) -> tuple[np.
 
 
 def image_tensor(image: np.ndarray) -> Tensor:
-    """(b, 120, 160) uint8 -> (b, 1, 120, 160) float32, 0..1."""
-    return torch.from_numpy(image)[:, None].float() / 255
+    """(b, 120, 160) or (b, 120, 160, 3) uint8 -> (b, c, 120, 160) float32, 0..1."""
+    channels = image[:, None] if image.ndim == 3 else np.moveaxis(image, 3, 1)
+    return torch.from_numpy(np.ascontiguousarray(channels)).float() / 255
 
 
 @torch.inference_mode()

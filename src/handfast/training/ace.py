@@ -1,0 +1,273 @@
+"""How ACE is trained (Fan et al. 2020, section 3.5): its recipe and the runs that this comes to, what a step
+runs, and its validation.
+
+Step one trains the encoders on single frames, each by itself; step two starts from both and trains everything
+on clips. The nets without a gate are trained the same way.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields, replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from handfast.data.colour_batches import ColourMix
+from handfast.data.colour_clips import ClipMix
+from handfast.errors import HandfastError
+from handfast.evaluation.metrics import mean_error, pck_auc
+from handfast.losses.adaptive import adaptive_losses, single_frame_losses
+from handfast.models import MODELS
+from handfast.models.ace import AceNet, AceOutput, Encoding, VanillaLstm
+from handfast.models.hourglass import HourglassEncoder
+from handfast.training.recipe import Recipe, check_not_negative
+from handfast.training.task import Batch, Task
+
+THRESHOLD = 0.5  # lambda, "which essentially follows the larger probability" (section 3.4)
+AUC_MM = (20, 50)  # as the paper has it for STB
+
+
+@dataclass(frozen=True)
+class EncoderTraining:
+    """Step one (equation 12): how long, on how many frames at once and how fast each encoder is trained on
+    single frames. joints_weight: beta, of 3D joints beside heat-maps."""
+
+    epochs: float = 30.0
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    warmup_steps: int = 200
+    joints_weight: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class AceRecipe(Recipe):
+    """Step two (equation 13), or step one alone where the model is an encoder; its batches are of clips.
+
+    coarse, fine: checkpoints of the encoders; one that the net has, and that is "", is trained before all
+    else. fine_rate: gamma_g, the share of frames that the fine encoder is meant for; rate_weight: delta, of
+    the loss that holds the gate to it. temperature_decay: of tau, which falls from 1 as exp(-decay x step) to
+    lowest_temperature, so that samples of the gate become discrete (Jang et al. 2017). encoders: how these
+    are trained. data: what is done to clips; its ``look``, to single frames as well.
+    """
+
+    coarse: str = ""
+    fine: str = ""
+    fine_rate: float = 0.05
+    rate_weight: float = 1.0
+    temperature_decay: float = 1e-4
+    lowest_temperature: float = 0.5
+    encoders: EncoderTraining = field(default_factory=EncoderTraining)
+    data: ClipMix = field(default_factory=lambda: ClipMix(ColourMix(input_px=256)))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_not_negative(self, "rate_weight", "temperature_decay")
+        if not 0 <= self.fine_rate <= 1:
+            raise HandfastError(f"recipe: fine_rate must be in 0..1, got {self.fine_rate}")
+        if not 0 < self.lowest_temperature <= 1:
+            raise HandfastError(
+                f"recipe: lowest_temperature must be in (0, 1], got {self.lowest_temperature}"
+            )
+        largest_px = max(MODELS[name].keywords["input_px"] for name in encoders_of(self.model).values())
+        if self.data.look.input_px % largest_px:
+            raise HandfastError(
+                f"recipe: data.look.input_px must be a multiple of {largest_px} for {self.model}, got "
+                f"{self.data.look.input_px}"
+            )
+
+    def starts(self) -> dict[str, str]:
+        checkpoints = {place: getattr(self, role_of(name)) for place, name in encoders_of(self.model).items()}
+        return super().starts() | {f"{place}.": path for place, path in checkpoints.items() if path}
+
+    def interface(self) -> dict:
+        return _interface(self.data.look)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderRun(Recipe):
+    """Step one for one encoder."""
+
+    joints_weight: float
+    data: ColourMix
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_not_negative(self, "joints_weight")
+
+    def interface(self) -> dict:
+        return _interface(self.data)
+
+
+def _interface(mix: ColourMix) -> dict:
+    return {"input": {"image": "colour crop", "height": mix.input_px, "width": mix.input_px}}
+
+
+def encoders_of(model: str) -> dict[str, str]:
+    """The encoders of a net in MODELS, as they are called there, by where the net has them: {"coarse":
+    "hourglass-coarse", "fine": "hourglass-fine"} or {"encoders.0": ...}. Of an encoder none but itself."""
+    build = MODELS[model]
+    if build.func is HourglassEncoder:
+        return {"": model}
+    if "encoders" in build.keywords:
+        places = {f"encoders.{i}": size for i, size in enumerate(build.keywords["encoders"])}
+    else:
+        places = {role: build.keywords[role] for role in ("coarse", "fine")}
+    names = {
+        (other.keywords["input_px"], other.keywords["channels"]): name
+        for name, other in MODELS.items()
+        if other.func is HourglassEncoder
+    }
+    return {place: names[size] for place, size in places.items()}
+
+
+def role_of(encoder: str) -> str:
+    """ "coarse" or "fine": hourglass-coarse-128 -> "coarse"."""
+    return encoder.split("-")[1]
+
+
+def ace_runs(recipe: AceRecipe) -> dict[str, Recipe]:
+    """The runs of a recipe by name, in order: each encoder that it lacks, and what starts from them; "" for
+    the only one."""
+    encoders = encoders_of(recipe.model)
+    if recipe.model in encoders.values():
+        return {"": _encoder_run(recipe, recipe.model)}
+    lacking = {role_of(name): name for name in encoders.values() if not getattr(recipe, role_of(name))}
+    if recipe.init_from or not lacking:
+        return {"": recipe}
+    runs = {role: _encoder_run(recipe, name) for role, name in lacking.items()}
+    return runs | {"clips": replace(recipe, **{role: role for role in lacking})}
+
+
+def _encoder_run(recipe: AceRecipe, model: str) -> EncoderRun:
+    shared = {each.name: getattr(recipe, each.name) for each in fields(Recipe)}
+    own = vars(recipe.encoders) | {"model": model, "steps": 0, "data": recipe.data.look}
+    if model != recipe.model:
+        own["init_from"] = ""
+    return EncoderRun(**shared | own)
+
+
+class FrameTargets(NamedTuple):
+    """Of b frames: keypoints_px (b, K, 2), joints_cm (b, K, 3) from the wrist, has_3d (b,) bool."""
+
+    keypoints_px: Tensor
+    joints_cm: Tensor
+    has_3d: Tensor
+
+
+class EncoderTask(Task):
+    """Step one. ``net`` is an encoder."""
+
+    def __init__(self, recipe: EncoderRun) -> None:
+        super().__init__()
+        self.net: HourglassEncoder = MODELS[recipe.model]()
+        self.input_px = recipe.data.input_px
+        self.weights = {"heatmaps": 1.0, "joints": recipe.joints_weight}
+
+    def forward(self, image: Tensor) -> Encoding:
+        return self.net(image)
+
+    def losses(self, predictions: Encoding, targets: FrameTargets) -> dict[str, Tensor]:
+        keypoints_px, joints_cm, has_3d = targets
+        return single_frame_losses(predictions, keypoints_px, self.input_px, joints_cm, has_3d)
+
+    def tensors(self, batch: Batch) -> tuple[Tensor, FrameTargets]:
+        """As of ``ColourBatches.batch``. The 3D of photos is a guess in a scale of its own: it teaches
+        nothing here."""
+        return image_tensor(batch["image"]), FrameTargets(
+            torch.from_numpy(batch["keypoints_px"]),
+            torch.from_numpy(100 * batch["joints_m"]),
+            torch.from_numpy(batch["has_3d"] & batch["rendered"]),
+        )
+
+    def validate(self, net: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
+        """Mean 3D error and its AUC over 20 to 50 mm, from the wrist."""
+        device = next(net.parameters()).device
+        errors_mm = []
+        for batch in batches:
+            with torch.inference_mode():
+                joints_cm = net(image_tensor(batch["image"]).to(device)).joints_cm
+            errors_mm.append(joint_errors_mm(joints_cm, batch["joints_m"]))
+        return _metrics(errors_mm)
+
+
+class AceTask(Task):
+    """Step two. ``net`` is one with a gate or without."""
+
+    def __init__(self, recipe: AceRecipe) -> None:
+        super().__init__()
+        self.net: AceNet | VanillaLstm = MODELS[recipe.model]()
+        self.recipe = recipe
+        self.weights = {"encoders": 1.0, "lstm": 1.0, "rate": recipe.rate_weight}
+        self.register_buffer("steps_done", torch.zeros((), dtype=torch.int64))
+
+    @property
+    def temperature(self) -> float:
+        """tau of the next step."""
+        fallen = math.exp(-self.recipe.temperature_decay * self.steps_done.item())
+        return max(self.recipe.lowest_temperature, fallen)
+
+    def forward(self, clip: Tensor) -> AceOutput:
+        # The noise is of torch's own generator, which the loop seeds, saves and restores.
+        output = self.net(clip, temperature=self.temperature) if has_gate(self.net) else self.net(clip)
+        self.steps_done += 1
+        return output
+
+    def losses(self, predictions: AceOutput, targets: Tensor) -> dict[str, Tensor]:
+        return adaptive_losses(predictions, targets, self.recipe.fine_rate)
+
+    def tensors(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """As of ``ClipBatches.batch`` -> (b, T, 3, S, S) float32, 0..1, and joints (b, T, K, 3) cm."""
+        return image_tensor(batch["image"]), torch.from_numpy(100 * batch["joints_m"])
+
+    def validate(self, net: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
+        """As of ``EncoderTask``, of clips followed from their first frames, and the share of frames that the
+        fine encoder ran for, where a gate decides."""
+        device = next(net.parameters()).device
+        errors_mm, uses_fine = [], []
+        for batch in batches:
+            joints_cm, used = follow(net, image_tensor(batch["image"]).to(device))
+            errors_mm.append(joint_errors_mm(joints_cm, batch["joints_m"]))
+            uses_fine.append(used)
+        metrics = _metrics(errors_mm)
+        if has_gate(net):
+            metrics["p_fine"] = torch.cat(uses_fine).float().mean().item()
+        return metrics
+
+
+def has_gate(net: nn.Module) -> bool:
+    return isinstance(net, AceNet)
+
+
+@torch.inference_mode()
+def follow(
+    net: AceNet | VanillaLstm, clip: Tensor, threshold: float = THRESHOLD
+) -> tuple[Tensor, Tensor | None]:
+    """clip (b, T, ...) of images, one after the other -> joints (b, T, K, 3) cm, and where the fine encoder
+    ran (b, T) bool, None without a gate. threshold: lambda, which only a gate asks for."""
+    state, joints_cm, uses_fine = net.initial_state(len(clip)), [], []
+    for image in clip.unbind(1):
+        if has_gate(net):
+            joints_cm_t, state, used = net.step(image, state, threshold)
+            uses_fine.append(used)
+        else:
+            joints_cm_t, state = net.step(image, state)
+        joints_cm.append(joints_cm_t)
+    return torch.stack(joints_cm, 1), torch.stack(uses_fine, 1) if uses_fine else None
+
+
+def image_tensor(image: np.ndarray) -> Tensor:
+    """(..., S, S, 3) uint8 -> (..., 3, S, S) float32, 0..1."""
+    return torch.from_numpy(image).movedim(-1, -3).float().div_(255)
+
+
+def joint_errors_mm(joints_cm: Tensor, joints_m: np.ndarray) -> np.ndarray:
+    """Of joints (..., K, 3): (n, K)."""
+    errors_mm = np.linalg.norm(10 * joints_cm.float().cpu().numpy() - 1000 * joints_m, axis=-1)
+    return errors_mm.reshape(-1, errors_mm.shape[-1])
+
+
+def _metrics(errors_mm: list[np.ndarray]) -> dict[str, float]:
+    together = np.concatenate(errors_mm)
+    return {"error_mm": mean_error(together), "auc": pck_auc(together, *AUC_MM)}

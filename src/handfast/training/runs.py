@@ -1,0 +1,51 @@
+"""A recipe from end to end: in one run, or in several of which each goes on from one before it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from handfast.files import write_whole
+from handfast.training.ace import AceRecipe, ace_runs
+from handfast.training.dirnet import DIRNetRecipe, dirnet_runs
+from handfast.training.families import open_data
+from handfast.training.hardware import is_first_process
+from handfast.training.loop import MODEL_FILE, train
+from handfast.training.recipe import Recipe
+
+
+def runs_of(recipe: Recipe) -> dict[str, Recipe]:
+    """The runs of a recipe, in order, by the names of their folders; "" for the only one. Where one starts
+    from others, its ``starts`` name them."""
+    match recipe:
+        case DIRNetRecipe():
+            return dirnet_runs(recipe)
+        case AceRecipe():
+            return ace_runs(recipe)
+    return {"": recipe}
+
+
+def train_recipe(
+    recipe: Recipe,
+    folder: Path,
+    photos: Path | None,
+    run_dir: Path,
+    devices: int,
+    say: Callable[[str], None],
+) -> dict[str, float]:
+    """Train on a folder of data, or go on where that stopped; -> the last validation metrics.
+
+    photos: labelled photos to mix in. ``run_dir`` gets model.safetensors, and a folder for each run that has
+    a name, as ``loop.train`` makes them. say: gets a line whenever one of several begins. Raises
+    HandfastError as ``open_data`` and ``loop.train`` do.
+    """
+    runs = runs_of(recipe)
+    for number, (name, run) in enumerate(runs.items(), start=1):
+        if len(runs) > 1:
+            say(f"{name}: run {number} of {len(runs)}")
+        starts = {
+            prefix: run_dir / source / MODEL_FILE for prefix, source in run.starts().items() if source in runs
+        }
+        data = open_data(run, folder, photos)
+        metrics = train(run, data, run_dir / name, devices=devices, starts=starts)
+    if name and is_first_process():
+        write_whole(run_dir / MODEL_FILE, (run_dir / name / MODEL_FILE).read_bytes())
+    return metrics

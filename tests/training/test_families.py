@@ -1,0 +1,15 @@
+"""What a network sees decides which data it learns from."""
+
+import pytest
+
+from handfast.data.batches import BatchSource
+from handfast.errors import HandfastError
+from handfast.training.families import load_recipe, open_data
+
+
+def test_networks_for_colour_learn_from_colour(tof_folder, monkeypatch):
+    with pytest.raises(HandfastError, match="expected bench-rgb, got bench-tof"):
+        open_data(load_recipe("finder-rgb"), tof_folder)
+    monkeypatch.setattr("handfast.data.batches.VALIDATION_BATCH", 1)
+    monkeypatch.setattr("handfast.data.batches.VALIDATION_BATCHES", 1)
+    assert isinstance(open_data(load_recipe("hand21"), tof_folder), BatchSource)
