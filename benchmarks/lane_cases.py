@@ -7,15 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from handfast.export.c.emit import KERNEL_HEADERS, KERNELS, MOST_VECTORS, TARGETS, vector_files
-from handfast.export.c.fusion import MOST_FILTERS, Conv, fuse
+from handfast.export.c import blocks
+from handfast.export.c.emit import KERNEL_HEADERS, KERNELS, vector_files
+from handfast.export.c.fusion import Block, Conv, fuse
 from handfast.export.c.network import read_network
 from handfast.export.c.packing import edge_table
+from handfast.export.c.targets import TARGETS
 from handfast.runtime.model import read_model
 
 SOURCE = Path(__file__).with_name("lanes.c")
-LANES = {"avx512": 16, "avx2": 8, "neon": 4, "mve": 4}
-REGISTERS = {"avx512": 32, "avx2": 16, "neon": 32, "mve": 8}
 FEWEST_LANES = 0.75  # in use, of the most that can be
 LOADED_AT_ONCE = 256  # floats behind a map that vectors may reach
 MOST_PIXELS, MOST_FILTER_VECTORS = 8, 6  # of a block, in repeat.h
@@ -23,7 +23,8 @@ MOST_PIXELS, MOST_FILTER_VECTORS = 8, 6  # of a block, in repeat.h
 
 @dataclass(frozen=True, order=True)
 class Shape:
-    """A convolution of stride 1; inputs and outputs: of a group, width and height: of the map."""
+    """A convolution of stride 1; inputs and outputs: of a group, width and height: of the map. is_whole: as
+    built all of a group's filters run at once."""
 
     kernel: int
     groups: int
@@ -32,6 +33,7 @@ class Shape:
     width: int
     height: int
     dilation: int = 1
+    is_whole: bool = False
 
     @property
     def flops(self) -> int:
@@ -112,6 +114,7 @@ def shapes_of(model: str) -> Counter[Shape]:
             len(step.convolution.weight) // step.convolution.groups,
             *network.shapes[step.source][:0:-1],
             step.convolution.dilation,
+            blocks.shape_of(network, step).is_whole,
         )
         for step in fuse(network, model)[0]
         if isinstance(step, Conv)
@@ -146,29 +149,38 @@ class Candidates:
     filters: tuple[FiltersOnLanes, ...]
 
 
-def candidates(shape: Shape, target: str) -> Candidates:
-    filters = max(n for n in range(1, MOST_FILTERS + 1) if shape.outputs % n == 0)  # as Conv.filters
-    built = filters, max(1, min(MOST_VECTORS, TARGETS[target].sums // filters))
-    others = (block for block in pixel_blocks(shape, target) if block != built)
-    least = sorted(others, key=lambda block: 1 / block[0] + 1 / block[1])[:2]
+def candidates(shape: Shape, name: str) -> Candidates:
+    target, pixels = TARGETS[name], shape.width * shape.height
+    built = _built(shape, name)
+    free = _key(shape, is_whole=False)
+    others = sorted(
+        (block for block in blocks.candidates(free, target) if block != built),
+        key=lambda block: blocks.cost(block, free, pixels, target),
+    )
     return Candidates(
-        tuple(PixelsOnLanes(*built, is_shared) for is_shared in (False, True)),
-        tuple(PixelsOnLanes(*block, is_shared) for block in least for is_shared in (False, True)),
-        tuple(filters_on_lanes(shape, target)),
+        tuple(PixelsOnLanes(built.filters, built.vectors, is_shared) for is_shared in (False, True)),
+        tuple(
+            PixelsOnLanes(block.filters, block.vectors, is_shared)
+            for block in others[:2]
+            for is_shared in (False, True)
+        ),
+        tuple(filters_on_lanes(shape, name)),
     )
 
 
-def pixel_blocks(shape: Shape, target: str) -> Iterator[tuple[int, int]]:
-    """(filters, vectors) that fit the registers with the vectors, their masks and one filter's weight."""
-    for filters in (n for n in range(2, MOST_FILTERS + 1) if shape.outputs % n == 0):
-        for vectors in range(1, MOST_VECTORS + 1):
-            if filters * vectors + 2 * vectors + 1 <= REGISTERS[target]:
-                yield filters, vectors
+def _built(shape: Shape, name: str) -> Block:
+    key, table = _key(shape, shape.is_whole), blocks.measured(name)
+    return table.get(key) or blocks.modelled(key, shape.width * shape.height, TARGETS[name])
+
+
+def _key(shape: Shape, is_whole: bool) -> blocks.Shape:
+    width = blocks.rounded(shape.width)
+    return blocks.Shape(shape.kernel, shape.dilation, shape.inputs, shape.outputs, is_whole, width)
 
 
 def filters_on_lanes(shape: Shape, target: str) -> Iterator[FiltersOnLanes]:
     """For each number of groups that leaves few lanes empty, the block that loads least."""
-    lanes = LANES[target]
+    lanes = TARGETS[target].lanes
     asides = [n for n in (1, 2, 4, 8, 16) if shape.groups % n == 0 and lanes % n == 0]
     if target == "mve" and 2 in asides:  # it has no instruction that repeats two lanes
         asides.remove(2)
@@ -179,7 +191,7 @@ def filters_on_lanes(shape: Shape, target: str) -> Iterator[FiltersOnLanes]:
         is_by_lane = target == "neon" and aside == 1 and shape.inputs % lanes == 0
         loads = {}
         for vectors in (n for n in range(1, MOST_FILTER_VECTORS + 1) if filter_vectors[aside] % n == 0):
-            room = REGISTERS[target] - vectors - (not is_by_lane)
+            room = TARGETS[target].registers - vectors - (not is_by_lane)
             most = max(1, min(MOST_PIXELS, room // (vectors + is_by_lane)))
             pixels = -(-row // -(-row // most))  # a few less where rows are then divided evenly
             block = FiltersOnLanes(aside, vectors, pixels)
@@ -224,7 +236,7 @@ def _pixels_on_lanes(schedule: PixelsOnLanes, shape: Shape, data: Data, target: 
 
 
 def _filters_on_lanes(schedule: FiltersOnLanes, shape: Shape, data: Data, target: str) -> tuple:
-    lanes, aside = LANES[target], schedule.groups_aside
+    lanes, aside = TARGETS[target].lanes, schedule.groups_aside
     bundles, k = shape.groups // aside, shape.kernel
     filter_vectors = -(-shape.outputs * aside // lanes)
     blocks, empty = filter_vectors // schedule.vectors, filter_vectors * lanes - shape.outputs * aside

@@ -122,6 +122,7 @@ static __attribute__((noipa)) void convolve(const float *in, const float *weight
 
 #include "convolution.h"
 
+#define SIZES ((2 << MOST) - 2)
 #include "conv_layers.h"
 
 static __attribute__((noipa)) void convolve(const float *in, const float *weights, float *out)
@@ -129,6 +130,7 @@ static __attribute__((noipa)) void convolve(const float *in, const float *weight
     const convolution layer = {
         .groups = GROUPS,
         .blocks = OUTPUTS / FILTERS,
+        .vectors = MOST,
         .channels = INPUTS,
         .in_plane = IN_PLANE,
         .out_plane = WIDTH * HEIGHT,

@@ -13,18 +13,16 @@ of a convolution in 64-bit floats.
 import argparse
 import ctypes
 import json
-import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
+from boards import BOARDS, run_on_board
 from lane_cases import (
-    LANES,
     SOURCE,
     WIDE,
     Case,
@@ -44,47 +42,15 @@ from rich.table import Table
 from handfast.bench.compiled import find_compiler
 from handfast.bench.machine import compiler_name, processor_name
 from handfast.bench.measure import one_core, quietest_medians_s
-from handfast.export.c.emit import TARGETS
+from handfast.export.c.targets import TARGETS
 from handfast.files import write_whole
 from handfast.runtime.model import PACKAGED
 from handfast.runtime.native import build_library
 
-FIRMWARE = Path(__file__).parents[1] / "firmware"
+MEASURED = ("avx512", "avx2", "neon", "mve")
 TURN_S = 0.002
 CALL_FLOPS = 4e6  # of one timed call, so that the way from Python does not count
 LARGEST_DIFFERENCE = 1e-5
-
-# As in firmware/Makefile.
-BARE_FLAGS = (
-    "-std=c11 -O3 -ffp-contract=off -fno-schedule-insns -fno-ipa-cp-clone -nostdlib -ffreestanding -fbuiltin "
-    "-fno-pie -ffunction-sections -fdata-sections -fno-tree-loop-distribute-patterns"
-)
-LINK_FLAGS = "-static -lgcc -Wl,--gc-sections -Wl,--build-id=none -Wl,--no-warn-rwx-segments"
-QEMU_FLAGS = (
-    "-nodefaults -display none -icount shift=0 -chardev stdio,id=text "
-    "-semihosting-config enable=on,target=native,chardev=text -kernel"
-)
-
-
-@dataclass(frozen=True)
-class Board:
-    """What QEMU emulates for a target, and what of ``firmware/boards`` it takes."""
-
-    flags: str
-    source: str
-    linked: str
-    emulator: str
-
-
-BOARDS = {
-    "neon": Board("", "aarch64.c", "aarch64.ld", "qemu-system-aarch64 -M virt -cpu cortex-a53"),
-    "mve": Board(
-        "-mthumb -mfloat-abi=hard -mcpu=cortex-m55 -DSYSTICK_HZ=32000000",
-        "cortex_m.c",
-        "mps3.ld",
-        "qemu-system-arm -M mps3-an547 -nic user",
-    ),
-}
 
 
 def check(case: Case, out: np.ndarray, data: Data, what: str) -> None:
@@ -145,29 +111,13 @@ def best_of(
 
 def instructions(shape: Shape, schedule: Schedule, data: Data, target: str) -> int:
     """Instructions of a case, whose output is checked."""
-    board, case = BOARDS[target], make_case(shape, schedule, data, target)
-    with TemporaryDirectory() as folder:
-        arrays = (
-            f"static const float {name}[] = {{{', '.join(f'{value.hex()}f' for value in array.tolist())}}};\n"
-            for name, array in (("in", case.map), ("weights", case.weights))
-        )
-        for file, text in (texts_of(case, target) | {"data.h": "".join(arrays)}).items():
-            (Path(folder) / file).write_text(text, encoding="utf-8")
-        program, boards = Path(folder) / "lanes.elf", FIRMWARE / "boards"
-        sources = [Path(folder) / SOURCE.name, boards / board.source, FIRMWARE / "bare" / "memory.c"]
-        includes = [f"-I{path}" for path in (folder, FIRMWARE, FIRMWARE / "bare")]
-        command = [
-            *(TARGETS[target].compiler, *board.flags.split(), *BARE_FLAGS.split(), "-DBARE", *includes),
-            *(*sources, f"-L{boards}", f"-T{boards / board.linked}", *LINK_FLAGS.split(), "-o", program),
-        ]
-        subprocess.run(command, check=True)
-        done = subprocess.run(
-            [*board.emulator.split(), *QEMU_FLAGS.split(), program],
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-    count, *out = (int(line, 16) for line in done.stdout.split())
+    case = make_case(shape, schedule, data, target)
+    arrays = (
+        f"static const float {name}[] = {{{', '.join(f'{value.hex()}f' for value in array.tolist())}}};\n"
+        for name, array in (("in", case.map), ("weights", case.weights))
+    )
+    shown = run_on_board(target, texts_of(case, target) | {"data.h": "".join(arrays)}, SOURCE.name)
+    count, *out = (int(line, 16) for line in shown.split())
     check(case, np.array(out, np.uint32).view(np.float32), data, f"{target}: {shape}: {schedule}")
     return count
 
@@ -198,7 +148,7 @@ def summary(counts: Counter[Shape], rows: Mapping[Shape, dict]) -> dict:
 def measured(target: str, networks: Mapping[str, Counter[Shape]], rounds: int) -> dict:
     is_emulated = target in BOARDS
     measure = counted if is_emulated else partial(timed, rounds=rounds)
-    work_flops = 2 * LANES[target] if is_emulated else 1e9
+    work_flops = 2 * TARGETS[target].lanes if is_emulated else 1e9
     shapes = sorted({*WIDE, *chain(*networks.values())})
     rows = {
         shape: row_of(shape, measure(shape, target), shape.flops / work_flops)
@@ -235,7 +185,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--targets", nargs="+", choices=LANES, default=list(LANES))
+    parser.add_argument("--targets", nargs="+", choices=MEASURED, default=MEASURED)
     parser.add_argument("--rounds", type=int, default=20, help="turns that each schedule is timed for")
     parser.add_argument("--out", type=Path, help="write the numbers to this file")
     parser.add_argument("--json", action="store_true", help="print one JSON object")

@@ -1,4 +1,6 @@
 import json
+import os
+import signal
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -126,6 +128,79 @@ def test_track_depth_with_its_options(clips, tmp_path, capfd, monkeypatch):
     assert {frame.camera for frame in frames} == {Camera(300, 300, 15.5, 11.5, width=32, height=24)}
 
 
+class FakeCamera:
+    """A camera, as OpenCV opens one; Ctrl-C is pressed while it takes the given pictures."""
+
+    def __init__(self, interrupted_at=()):
+        self.interrupted_at, self.taken = interrupted_at, 0
+
+    def read(self):
+        self.taken += 1
+        if self.taken in self.interrupted_at:
+            os.kill(os.getpid(), signal.SIGINT)
+        return True, np.full((24, 32, 3), (10, 60, 200), np.uint8)
+
+    def get(self, what):
+        return 30.0
+
+
+@pytest.mark.parametrize(
+    ("options", "interrupted_at", "frames"),
+    [([], [5], 3), (["--frames", "7"], [], 7), (["--seconds", "0.3"], [], None), (["--frames", "7"], [5], 3)],
+)
+def test_track_a_camera_until_it_is_enough(
+    tmp_path, capfd, monkeypatch, one_hand_tracker, options, interrupted_at, frames
+):
+    """Its first picture says how large they are; the one in which Ctrl-C is pressed does not count."""
+    monkeypatch.setattr(cv2, "VideoCapture", lambda number: FakeCamera(interrupted_at))
+    handler, out = signal.getsignal(signal.SIGINT), tmp_path / "out"
+    code, stdout, stderr = run(capfd, monkeypatch, "track", "camera:0", "--out", out, "--json", *options)
+    assert (code, stderr) == (0, "")
+    assert signal.getsignal(signal.SIGINT) is handler
+    summary = json.loads(stdout)
+    assert summary["source"] == "camera:0"
+    monkeypatch.undo()
+    records = [json.loads(line) for line in (out / "hands.jsonl").read_text().splitlines()]
+    video = cv2.VideoCapture(str(out / "overlay.mp4"))
+    assert summary["frames"] == len(records) == video.get(cv2.CAP_PROP_FRAME_COUNT)
+    if frames is None:
+        assert records[-1]["time_s"] < 0.3
+    else:
+        assert len(records) == frames
+    assert files_below(out) == {"hands.jsonl", "overlay.mp4", "contact_sheet.png"}
+
+
+def test_a_second_interrupt_breaks_off(tmp_path, capfd, monkeypatch):
+    class Slow(OneHandTracker):
+        def track(self, source):
+            yield from super().track(source)
+            os.kill(os.getpid(), signal.SIGINT)
+            raise AssertionError("Ctrl-C was not heard")
+
+    monkeypatch.setattr(cv2, "VideoCapture", lambda number: FakeCamera([5]))
+    monkeypatch.setattr("handfast.tracking.opening.Tracker", Slow)
+    code, stdout, _ = run(capfd, monkeypatch, "track", "camera:0", "--out", tmp_path / "out")
+    assert (code != 0, stdout) == (True, "")
+    assert not files_below(tmp_path)
+
+
+def test_track_the_beginning_of_a_clip(clips, tmp_path, capfd, monkeypatch, one_hand_tracker):
+    for options, frames in ((["--frames", "3"], 3), (["--seconds", "0.05"], 2), (["--frames", "9"], 4)):
+        arguments = ["track", clips / "grey", "--out", tmp_path / "out", "--json", *options]
+        code, stdout, _ = run(capfd, monkeypatch, *arguments)
+        assert (code, json.loads(stdout)["frames"]) == (0, frames)
+
+
+def test_track_without_a_camera(clips, capfd, monkeypatch):
+    before = files_below(clips)
+    monkeypatch.setattr(FakeCamera, "read", lambda self: (False, None))
+    monkeypatch.setattr(cv2, "VideoCapture", lambda number: FakeCamera())
+    code, stdout, stderr = run(capfd, monkeypatch, "track", "camera:0", "--out", clips / "new")
+    assert (code, stdout) == (2, "")
+    assert stderr.startswith("error: camera:0: no camera that gives pictures") and stderr.count("\n") == 1
+    assert files_below(clips) == before
+
+
 BAD_INPUT = {
     "missing path": (["nowhere"], "no such file or folder"),
     "empty folder": (["empty"], "found none"),
@@ -181,6 +256,11 @@ CARD = SimpleNamespace(
     flops=18_000_000,
     early_out_macs=8_000_000,
     early_out_flops=16_000_000,
+    loops=None,
+    loop_macs=None,
+    loop_flops=None,
+    exit_rule=None,
+    hand=None,
     weight_bytes=164_000,
     input={"width": 160},
     receptive_field_px={"heatmaps": [377, 377], "visibility": [160, 120]},

@@ -133,7 +133,37 @@ def test_the_table_of_stages(handfast_command, dense_onnx, monkeypatch):
     ]
 
 
+@pytest.mark.usefixtures("without_openvino")
+@pytest.mark.parametrize("kind", ["dirnet_folder", "dirnet_checkpoint"])
+def test_of_dirnet_every_number_of_loops_is_timed(handfast_command, request, tmp_path, kind):
+    model = request.getfixturevalue(kind)
+    arguments = ("--rounds", "1", "--seconds", "0.01", "--save", tmp_path / "bench.json", "--json")
+    code, stdout, stderr = handfast_command("bench", model, *arguments)
+    assert (code, stderr) == (0, "")
+    facts = json.loads(stdout.splitlines()[-1])
+    onnxruntime, openvino = facts["reports"]
+    assert [row["loops"] for row in onnxruntime["rows"]] == [0, 1, 2, 3]
+    assert onnxruntime["problem"] is None
+    assert (openvino["installed"], openvino["rows"]) == (False, [])
+    kept = json.loads((tmp_path / "bench.json").read_text())
+    assert kept["reports"] == facts["reports"] and kept["machine"]["versions"]["onnxruntime"]
+
+
+@pytest.mark.usefixtures("without_openvino")
+def test_the_table_of_loops(handfast_command, dirnet_folder, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    code, stdout, _ = handfast_command("bench", dirnet_folder, "--rounds", "1", "--seconds", "0.01")
+    heading, *rows, loop, problem = stdout.splitlines()
+    assert code == 0 and len(rows) == 4 and all(row.startswith("onnxruntime") for row in rows)
+    assert heading.split()[:5] == ["loops", "extract_ms", "refine_ms", "attend_ms", "total_ms"]
+    assert loop.startswith("onnxruntime: one more loop takes ")
+    assert problem == "openvino: not installed: pip install openvino"
+
+
 @pytest.mark.parametrize(("arguments", "complaint"), [
+    (("dirnet", "--backends", "c"), "error: --backends: expected some of onnxruntime, openvino, got c"),
+    (("dirnet", "--plot", "bench.png"), "error: --plot: not for DIR-Net"),
+    (("no.safetensors",), "error: no.safetensors: expected a whole handfast checkpoint"),
     (("dense-lean-l3", "--backends", "c"), "error: --backends: expected some of torch, onnxruntime,"),
     (("dense-lean-l3", "--plot", "bench.png"), "error: --plot: not for dense regression"),
     (("dense-5stack",), "error: model 'dense-5stack': expected tofnet-hand21"),

@@ -1,9 +1,12 @@
 import json
+import re
 import sys
+from importlib.resources import files
 
 import cv2
 import numpy as np
 import pytest
+from scipy.io import loadmat
 
 from handfast import cli
 from handfast.data.datasets import DATASETS
@@ -110,3 +113,98 @@ def test_a_sheet_that_cannot_be_written_leaves_nothing(folder, tmp_path, capfd, 
         code, _, stderr = run(capfd, monkeypatch, "check", "coco", folder, "--out", out)
         assert code == 2 and "cannot be written" in stderr and stderr.count("\n") == 1
         assert sorted(tmp_path.rglob("*")) == before
+
+
+def brief(recipe, model, folder):
+    """A packaged recipe, cut down to two steps of a small net on small crops."""
+    text = (files("handfast") / "recipes" / f"{recipe}.toml").read_text()
+    for line, changed in {
+        r"model = .*": f'model = "{model}"',
+        r"epochs = .*": 'steps = 2\ninput_px = 64\nprecision = "32-true"',
+        r"batch_size = .*": "batch_size = 2",
+    }.items():
+        text, count = re.subn(f"(?m)^{line}$", changed, text)
+        assert count == 1
+    path = folder / f"{recipe}.toml"
+    path.write_text(text)
+    return path
+
+
+def test_from_nyu_to_a_score(handfast_command, nyu_folder, tmp_path, monkeypatch):
+    """Train, prune, export, write what is found, score it."""
+    monkeypatch.chdir(tmp_path)
+    recipe = brief("pruned2019-nyu", "dense-lean-supervised", tmp_path)
+    for command in (
+        ("train", recipe, "--data", nyu_folder, "--run", "run"),
+        ("prune", "run/model.safetensors", "--level", "3", "--out", "l3.safetensors"),
+        ("export", "l3.safetensors", "--out", "l3.onnx"),
+    ):
+        code, _, stderr = handfast_command(*command)
+        assert code == 0, stderr
+    predict = ("data", "predict", "nyu", nyu_folder, "--model", "l3.onnx", "--out", "found.txt")
+    code, stdout, stderr = handfast_command(*predict, "--labels", "labels.txt", "--json")
+    assert (code, stderr) == (0, "")
+    facts = json.loads(stdout.splitlines()[-1])
+    assert (facts["frames"], facts["without_hand"]) == (2, [])
+    assert_labels_are_the_published_ones(nyu_folder)
+    code, stdout, _ = handfast_command("score", "found.txt", "labels.txt", "--dataset", "nyu", "--json")
+    score = json.loads(stdout.splitlines()[-1])
+    assert (code, score["frames"], score["joints"]) == (0, 2, 14)
+    assert 0 < score["mean_mm"] < 300
+
+
+def assert_labels_are_the_published_ones(nyu_folder):
+    """Those of the data set's own projection, in the order in which the literature has them."""
+    evaluated = [0, 3, 6, 9, 12, 15, 18, 21, 24, 25, 27, 30, 31, 32]
+    uvd = loadmat(nyu_folder / "test" / "joint_data.mat")["joint_uvd"][0][:, evaluated]
+    np.testing.assert_allclose(np.loadtxt("labels.txt").reshape(-1, 14, 3), uvd, atol=0.01)
+
+
+def test_from_icvl_to_a_score(handfast_command, icvl_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    recipe = brief("pruned2019-icvl", "dense-icvl16-1stack-l3", tmp_path)
+    for command in (
+        ("train", recipe, "--data", icvl_folder, "--run", "run"),
+        ("export", "run/model.safetensors", "--out", "net.onnx"),
+        ("data", "predict", "icvl", icvl_folder, "--model", "net.onnx", "--out", "found.txt",
+         "--labels", "labels.txt"),
+    ):  # fmt: skip
+        code, stdout, stderr = handfast_command(*command)
+        assert code == 0, stderr
+    assert "frames" in stdout and "none" in stdout
+    table = (icvl_folder / "Testing" / "test_seq_1.txt").read_text().split("\n")[0]
+    published = np.array(table.split()[1:], float)
+    np.testing.assert_allclose(np.loadtxt("labels.txt")[0], published, atol=0.01)
+    code, stdout, _ = handfast_command("score", "found.txt", "labels.txt", "--dataset", "icvl", "--json")
+    score = json.loads(stdout.splitlines()[-1])
+    assert (code, score["frames"], score["joints"]) == (0, 3, 16)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("stb", "here", "--out", "found.txt"), "'stb': expected one of nyu, icvl"),
+        (("nyu", "nowhere", "--out", "found.txt"), "nowhere: no such folder"),
+        (("nyu", "here", "--out", "found.txt"), "joint_data.mat: missing"),
+        (("nyu", "here", "--out", "found.npy"), "found.npy: expected a file name that ends in .txt"),
+        (
+            ("nyu", "here", "--out", "found.txt", "--labels", "x.png"),
+            "x.png: expected a file name that ends in",
+        ),
+    ],
+)
+def test_predicting_says_what_is_wrong(handfast_command, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
+    code, stdout, stderr = handfast_command("data", "predict", *arguments, "--model", "net.onnx")
+    assert (code, stdout) == (2, "")
+    assert message in stderr and stderr.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["here"]
+
+
+def test_a_model_of_other_joints_is_refused(handfast_command, dense_onnx, icvl_folder, tmp_path):
+    code, _, stderr = handfast_command(
+        "data", "predict", "icvl", icvl_folder, "--model", dense_onnx, "--out", tmp_path / "found.txt"
+    )
+    assert code == 2 and "expected the 16 joints of icvl16" in stderr
+    assert not list(tmp_path.iterdir())

@@ -14,6 +14,7 @@ from onnx import helper
 import handfast
 from handfast.models import MODELS
 from handfast.runtime.dense import load_dense
+from handfast.runtime.dirnet import load_dirnet
 from handfast.runtime.model import load_model, read_model
 from handfast.training.checkpoint import save_checkpoint
 from handfast.training.loop import MODEL_FILE, model_card
@@ -125,6 +126,57 @@ def test_a_checkpoint_of_dense_regression_becomes_a_network_that_runs(run, dense
     assert facts["early_out_flops"] is None
 
 
+def test_a_checkpoint_of_dirnet_becomes_a_folder_that_runs_and_says_what_it_costs(
+    run, handfast_command, dirnet_checkpoint, tmp_path
+):
+    facts = run(dirnet_checkpoint, "--out", "new/net")
+    card = load_dirnet(tmp_path / "new" / "net").card
+    costs = ("parameters", "macs", "flops", "loop_macs", "loop_flops", "weight_bytes", "loops")
+    assert all(facts[what] == getattr(card, what) for what in costs)
+    code, stdout, stderr = handfast_command("info", "new/net", "--layers", "--json")
+    assert (code, stderr) == (0, "")
+    told = json.loads(stdout.splitlines()[-1])
+    assert all(told[what] == facts[what] for what in costs)
+    assert (told["model"], told["hand"], told["exit_rule"]) == ("dirnet", "open", {"name": "never"})
+    once = sum(layer["macs"] for layer in told["layers"])
+    assert card.macs + card.loop_macs > once > card.macs  # the refiner's layers are listed once
+    code, stdout, _ = handfast_command("info", "new/net")
+    assert code == 0 and f"{card.loop_flops:,}" in stdout
+
+
+DIRNET_BAD_INPUT = {
+    "for OpenVINO": (("--to", "openvino", "--out", "net"), "run with --backend openvino"),
+    "as C": (("--to", "c", "--out", "net"), "--to c: expected a net on whole images, got dirnet"),
+    "plain": (("--plain", "--out", "net"), "--plain: dirnet has no branches"),
+    "into a file": (("--out", "net.onnx"), "--out: expected a folder for the three files of dirnet"),
+    "into a full folder": (("--out", "full"), "full: expected a new or an empty folder"),
+    "with a hand that it does not move": (
+        ("--mano", "m.pkl", "--out", "net"),
+        "dirnet moves no MANO hand; leave --mano out",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", DIRNET_BAD_INPUT)
+def test_what_cannot_be_made_of_dirnet(handfast_command, monkeypatch, dirnet_checkpoint, tmp_path, case):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "notes.txt").write_text("mine")
+    arguments, expected = DIRNET_BAD_INPUT[case]
+    code, stdout, stderr = handfast_command("export", dirnet_checkpoint, *arguments)
+    assert (code, stdout) == (2, "")
+    assert stderr.startswith("error: ") and stderr.count("\n") == 1 and expected in stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["full"]
+
+
+def test_half_a_folder_has_no_card(handfast_command, dirnet_folder, tmp_path):
+    folder = shutil.copytree(dirnet_folder, tmp_path / "half")
+    (folder / "attend.onnx").unlink()
+    code, stdout, stderr = handfast_command("info", folder, "--json")
+    assert (code, stdout, stderr.count("\n")) == (2, "", 1)
+    assert "there is no attend.onnx; export it again" in stderr
+
+
 def test_a_network_becomes_one_for_openvino(run, dense_onnx, tmp_path):
     pytest.importorskip("openvino")
     facts = run(dense_onnx, "--to", "openvino", "--precision", "fp16", "--out", "new/net.xml")
@@ -153,7 +205,7 @@ def foreign_model(folder):
 
 BAD_INPUT = {
     "no checkpoint": (("no.safetensors", "--out", "net.onnx"), "no.safetensors: expected a whole"),
-    "another ending": (("no.safetensors", "--out", "net.pt"), "ends in .onnx"),
+    "another ending": (("tofnet-tof8", "--out", "net.pt"), "ends in .onnx"),
     "unknown model": (("tofnet", "--out", "net.onnx"), "expected tofnet-hand21, tofnet-tof8 or the path"),
     "unknown model as C": (("tofnet", "--to", "c", "--out", "c"), "expected tofnet-hand21, tofnet-tof8 or"),
     "unknown format": (
@@ -188,6 +240,7 @@ BAD_INPUT = {
         "expected dense regression, got tofnet-tof8",
     ),
     "plain of a network": (("tofnet-tof8", "--plain", "--out", "a.onnx"), "the .safetensors file of a run"),
+    "MANO of a network": (("tofnet-tof8", "--mano", "m.pkl", "--out", "a.onnx"), "--mano: expected the"),
     "no kernel": (
         ("foreign.onnx", "--to", "c", "--out", "c"),
         "layer the_odd_one: Sigmoid as it is used there",

@@ -2,11 +2,14 @@
 
 import json
 import os
+import signal
 import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from importlib import resources
-from itertools import groupby
+from itertools import groupby, islice, takewhile
 from operator import length_hint
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -25,7 +28,6 @@ from handfast.cli_common import (
     Json,
     Model,
     SkipBadFrames,
-    Source,
     column_table,
     parse_intrinsics,
     print_facts,
@@ -36,6 +38,7 @@ from handfast.errors import HandfastError
 
 if TYPE_CHECKING:
     from handfast.sensors.sources import FrameSource
+    from handfast.structures import Frame
 
 # The commands import what they run: --help must not wait for OpenCV and ONNX Runtime.
 
@@ -81,7 +84,7 @@ def _program(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Find hands in depth, infrared and time-of-flight images, on any laptop processor."""
+    """Find hands in depth, infrared, time-of-flight and colour images, on any laptop processor."""
     _silence_codecs()
 
 
@@ -89,10 +92,15 @@ def _program(
     epilog="[bold]Examples[/]\n\n"
     "handfast track infrared_pngs/ --out results\n\n"
     "handfast track clip.mp4 --out results --json --backend c\n\n"
-    "handfast track depth_pngs/ --out results --intrinsics 476.0,476.0,313.7,242.8 --depth-unit-mm 0.125"
+    "handfast track depth_pngs/ --out results --intrinsics 476.0,476.0,313.7,242.8 --depth-unit-mm 0.125\n\n"
+    "handfast track holiday.mp4 --out results --model dirnet\n\n"
+    "handfast track camera:0 --out results --model dirnet --seconds 20"
 )
 def track(
-    source: Source,
+    source: Annotated[
+        str,
+        typer.Argument(help="Folder of PNGs, video file, recording (.zip), or a camera: camera:0, camera:1."),
+    ],
     out: Annotated[Path, typer.Option(help="Folder for the results.", metavar="DIR")],
     model: Model = DEFAULT_MODEL,
     backend: Backend = DEFAULT_BACKEND,
@@ -102,25 +110,30 @@ def track(
         float | None,
         typer.Option(help="Frames a second of a folder (default 30) or video (default: its own)."),
     ] = None,
+    frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.", metavar="N")] = None,
+    seconds: Annotated[
+        float | None, typer.Option(min=0, help="Stop after so much of the clip.", metavar="S")
+    ] = None,
     skip_bad_frames: SkipBadFrames = False,
     as_json: Json = False,
 ) -> None:
-    """Track the hands of a clip.
+    """Track the hands of a clip, or before a camera until Ctrl-C.
 
     The results are hands.jsonl (the key-points, a line a frame),
     overlay.mp4 (the clip with the hands drawn over it)
     and contact_sheet.png (twelve of its frames).
+    Colour alone tells dirnet where the joints are in space; other models need depth for that.
     """
     from handfast.sensors.sources import open_source
 
-    frames = open_source(
+    opened = open_source(
         source,
         intrinsics=parse_intrinsics(intrinsics),
         depth_unit_mm=depth_unit_mm,
         fps=fps,
         skip_bad_frames=skip_bad_frames,
     )
-    _track(frames, out, model, backend, as_json)
+    _track(opened, out, model, backend, as_json, frames, seconds)
 
 
 @app.command()
@@ -142,7 +155,7 @@ def demo(
 )
 def info(
     model: Annotated[
-        str, typer.Argument(help="Packaged model (tofnet-hand21, tofnet-tof8) or a model file.")
+        str, typer.Argument(help="Packaged model (tofnet-hand21, tofnet-tof8), or a model file or folder.")
     ] = DEFAULT_MODEL,
     layers: Annotated[bool, typer.Option("--layers", help="Also list the cost of each layer.")] = False,
     joints: Annotated[
@@ -154,7 +167,8 @@ def info(
     """Say what a model costs and sees.
 
     Costs are parameters, bytes of weights, MACs and FLOPs (2 x MAC), with a hand and where none can be seen,
-    which is an early out. What it sees is the receptive field: how much of the image one value depends on.
+    which is an early out; of DIR-Net, those of its first estimate and of one more loop. What it sees is the
+    receptive field: how much of the image one value depends on.
     """
     if joints is not None and layers:
         raise HandfastError("--layers lists those of a model file, which --joints has none of; choose one")
@@ -210,17 +224,28 @@ def score(
         print(json.dumps({"methods": [{"name": method, **facts} for method, facts in scores.items()]}))
 
 
-def _track(source: "FrameSource", out: Path, model: str, backend: str, as_json: bool) -> None:
-    """Track a source, write the results, say what was found."""
+def _track(
+    source: "FrameSource",
+    out: Path,
+    model: str,
+    backend: str,
+    as_json: bool,
+    frames: int | None = None,
+    seconds: float | None = None,
+) -> None:
+    """Track a source, or as much of it as asked for, write the results, say what was found."""
+    from handfast.sensors.sources import CameraSource
     from handfast.tracking.opening import open_tracker
     from handfast.tracking.outputs import ResultWriter, write_results
 
     if out.resolve() == Path(source.name).resolve():
         raise HandfastError(f"{out}: the results would mix with the source; choose another --out")
     tracker = open_tracker(model, backend)
-    with ResultWriter(out, source.fps) as writer:
-        results = tracker.track(source)
-        counts = write_results(with_bar(results, "tracking", length_hint(source) or None), writer)
+    is_live = isinstance(source, CameraSource)
+    total = min(filter(None, (length_hint(source), frames)), default=None)
+    with ResultWriter(out, source.fps) as writer, _first_interrupt_noted(is_live) as interrupted:
+        taken = takewhile(lambda frame: not interrupted(), _beginning(source, frames, seconds))
+        counts = write_results(with_bar(tracker.track(taken), "tracking", total), writer)
     for file, reason in source.skipped:
         print(f"skipped: {file}: {reason}", file=sys.stderr)
     summary = {
@@ -238,6 +263,30 @@ def _track(source: "FrameSource", out: Path, model: str, backend: str, as_json: 
         _print_summary(summary)
 
 
+def _beginning(source: "Iterable[Frame]", frames: int | None, seconds: float | None) -> "Iterator[Frame]":
+    """So many frames of a source, and so many seconds, None for all."""
+    return takewhile(lambda frame: seconds is None or frame.time_s < seconds, islice(source, frames))
+
+
+@contextmanager
+def _first_interrupt_noted(is_live: bool) -> Iterator[Callable[[], bool]]:
+    """Tells whether Ctrl-C was pressed, where that is how to end: before a camera. The second breaks off."""
+    pressed = False
+    usual = signal.getsignal(signal.SIGINT)
+
+    def note(*_: object) -> None:
+        nonlocal pressed
+        pressed = True
+        signal.signal(signal.SIGINT, usual)
+
+    if is_live:
+        signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: pressed
+    finally:
+        signal.signal(signal.SIGINT, usual)
+
+
 def _facts_of_card(model: str) -> dict:
     from handfast.runtime.model import read_card
 
@@ -249,6 +298,11 @@ def _facts_of_card(model: str) -> dict:
         "flops": card.flops,
         "early_out_macs": card.early_out_macs,
         "early_out_flops": card.early_out_flops,
+        "loops": card.loops,
+        "loop_macs": card.loop_macs,
+        "loop_flops": card.loop_flops,
+        "exit_rule": card.exit_rule,
+        "hand": card.hand,
         "weight_bytes": card.weight_bytes,
         "input": card.input,
         "receptive_field_px": card.receptive_field_px,
@@ -285,10 +339,10 @@ def _in_lines(fact: str | int | dict) -> str | int:
 def _layers_of(model: str) -> list[dict]:
     """The layers that cost anything."""
     from handfast.evaluation.cost import cost_of_file
-    from handfast.runtime.model import read_model
+    from handfast.runtime.model import read_graphs
 
-    cost = cost_of_file(read_model(model))
-    return [asdict(layer) for layer in cost.layers if layer.macs or layer.parameters]
+    layers = (layer for content in read_graphs(model).values() for layer in cost_of_file(content).layers)
+    return [asdict(layer) for layer in layers if layer.macs or layer.parameters]
 
 
 def _print_layers(rows: list[dict]) -> None:

@@ -15,6 +15,7 @@ from handfast.errors import HandfastError
 from handfast.files import check_ending, write_whole
 
 if TYPE_CHECKING:
+    from handfast.bench.loops import LoopReport
     from handfast.bench.measure import Report
 
 # As in cli.py, the command imports what it runs.
@@ -23,24 +24,28 @@ BENCH_EXAMPLES = (
     "[bold]Examples[/]\n\nhandfast bench tofnet-tof8\n\n"
     "handfast bench tofnet-tof8 --backends c,c-int8,onnxruntime --json\n\n"
     "handfast bench tofnet-hand21 --seconds 10 --save bench.json --plot bench.png\n\n"
-    "handfast bench dense-1stack-l3 --backends torch,openvino"
+    "handfast bench dense-1stack-l3 --backends torch,openvino\n\n"
+    "handfast bench dirnet --json"
 )
 ALL_BACKENDS = "c,c-int8,onnxruntime,openvino,litert,ncnn,executorch,torch,naive,im2col"
 DENSE_BACKENDS = "torch,onnxruntime,openvino"
+DIRNET_BACKENDS = "onnxruntime,openvino"
+DENSE, DIRNET = "dense regression", "DIR-Net"
 
 
 def bench(
     model: Annotated[
         str,
         typer.Argument(
-            help="Packaged model, or a model file; of dense-... also a checkpoint or a bare name.",
+            help="Packaged model, or a model file; of dense-... and dirnet also a checkpoint or a bare name.",
             metavar="NAME|FILE",
         ),
     ] = DEFAULT_MODEL,
     backends: Annotated[
         str | None,
         typer.Option(
-            help=f"What to measure, in this order; of dense-... {DENSE_BACKENDS}.",
+            help=f"What to measure, in this order; of dense-... {DENSE_BACKENDS}, of dirnet "
+            f"{DIRNET_BACKENDS}.",
             metavar="NAME,...",
             show_default=ALL_BACKENDS,
         ),
@@ -60,27 +65,35 @@ def bench(
 
     They take turns beside a loop of multiply-adds, which says what the core can do.
     Each is checked first: what computes something else gets no time.
-    Of dense regression the stages are told apart: crop, network, decoding.
+    Of dense regression the stages are told apart: crop, network, decoding. Of DIR-Net, each number of loops.
     """
     if save is not None:
         check_ending(save, ".json")
-    if _is_dense(model):
-        if plot is not None:
-            raise HandfastError("--plot: not for dense regression; --save keeps the numbers")
-        _bench_stages(
-            model, _chosen(backends or DENSE_BACKENDS, DENSE_BACKENDS), rounds, seconds, save, as_json
-        )
-    else:
+    family = _family(model)
+    if family is None:
         _bench(model, _chosen(backends or ALL_BACKENDS, ALL_BACKENDS), rounds, seconds, save, plot, as_json)
+        return
+    if plot is not None:
+        raise HandfastError(f"--plot: not for {family}; --save keeps the numbers")
+    known = DENSE_BACKENDS if family == DENSE else DIRNET_BACKENDS
+    bench_parts = _bench_stages if family == DENSE else _bench_loops
+    bench_parts(model, _chosen(backends or known, known), rounds, seconds, save, as_json)
 
 
-def _is_dense(model: str) -> bool:
-    """By the name, or what a file says of itself."""
-    if model.endswith((".safetensors", ".xml")) or (model.startswith("dense-") and "." not in model):
-        return True
+def _family(model: str) -> str | None:
+    """One whose parts are timed, by the name, or what a file says of itself; None for any other."""
+    if model.endswith(".xml") or (model.startswith("dense-") and "." not in model):
+        return DENSE
+    if model.startswith("dirnet") and "." not in model:
+        return DIRNET
+    if model.endswith(".safetensors"):
+        with training_libraries():
+            from handfast.training.checkpoint import read_tensors
+        _, card = read_tensors(Path(model))
+        return DIRNET if card.get("family") == "dirnet" else DENSE  # which says what it cannot time
     from handfast.runtime.model import read_card
 
-    return read_card(model).family == "dense"
+    return {"dense": DENSE, "dirnet": DIRNET}.get(read_card(model).family)
 
 
 def _chosen(backends: str, known: str) -> list[str]:
@@ -151,6 +164,44 @@ def _bench_stages(
     console = Console(highlight=False)
     console.print(table)
     _print_problems(console, ((row["backend"], row["installed"], row["problem"]) for row in rows))
+
+
+def _bench_loops(
+    model: str, chosen: list[str], rounds: int, seconds: float, save: Path | None, as_json: bool
+) -> None:
+    with training_libraries():
+        from handfast.bench.loops import measure_loops
+    from handfast.bench.machine import machine_facts
+
+    reports = measure_loops(model, chosen, rounds, seconds, with_bar)
+    facts = {"reports": [asdict(report) for report in reports]}
+    if save is not None:
+        _save(save, model, rounds, seconds, machine_facts(chosen), facts)
+    if as_json:
+        print(json.dumps(facts))
+    else:
+        _print_loops(reports)
+
+
+def _print_loops(reports: Iterable["LoopReport"]) -> None:
+    console = Console(highlight=False)
+    columns = ("loops", "extract_ms", "refine_ms", "attend_ms", "total_ms", "MACs", "x MACs")
+    table = column_table("", *columns, numbers=columns)
+    for report in reports:
+        for row in report.rows:
+            parts_ms = (row.extract_ms, row.refine_ms, row.attend_ms, row.total_ms)
+            table.add_row(
+                report.backend,
+                str(row.loops),
+                *(f"{part_ms:.3f}" for part_ms in parts_ms),
+                f"{row.macs:,}",
+                _written(row.over_macs, ".2f"),
+            )
+    console.print(table)
+    for report in reports:
+        if report.rows:
+            console.print(f"{report.backend}: one more loop takes {report.loop_ms:.3f} ms")
+    _print_problems(console, ((report.backend, report.installed, report.problem) for report in reports))
 
 
 def _print_problems(console: Console, rows: Iterable[tuple[str, bool, str | None]]) -> None:

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from handfast.cli_common import Json, column_table, with_bar, write_sheet
+from handfast.cli_common import DEFAULT_BACKEND, Json, column_table, print_facts, with_bar, write_sheet
 from handfast.errors import HandfastError
 from handfast.files import check_ending
 
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 SHEET_COLUMNS = 4
 
 app = typer.Typer(
-    no_args_is_help=True, help="Public data sets: which ones can be read, and is a copy complete."
+    no_args_is_help=True,
+    help="Public data sets: which ones can be read, is a copy complete, what a network finds in it.",
 )
 
 
@@ -77,6 +78,52 @@ def check(
     else:
         _print_report(DATASETS[name].title, report)
     raise typer.Exit(0 if report.complete else 1 if report.usable else 2)
+
+
+@app.command(
+    epilog="[bold]Example[/]\n\n"
+    "handfast data predict nyu nyu/dataset --model nyu.onnx --out found.txt --labels labelled.txt\n\n"
+    "handfast score found.txt labelled.txt --dataset nyu"
+)
+def predict(
+    name: Annotated[str, typer.Argument(help="Data set: nyu or icvl.")],
+    path: Annotated[Path, typer.Argument(help="Its folder.")],
+    model: Annotated[str, typer.Option(help="What handfast export wrote.", metavar="FILE")],
+    out: Annotated[Path, typer.Option(help="For what the network finds.", metavar="FILE.txt")],
+    labels: Annotated[
+        Path | None, typer.Option(help="For the labels, in the same form.", metavar="FILE.txt")
+    ] = None,
+    backend: Annotated[
+        str, typer.Option(help="What runs the network: onnxruntime or openvino.", metavar="NAME")
+    ] = DEFAULT_BACKEND,
+    as_json: Json = False,
+) -> None:
+    """Find the joints in all test frames of a data set, for handfast score.
+
+    Hands are cut out by the box of the labelled joints.
+    Files are as published ones: a frame a line, of each joint u px, v px and depth mm.
+    """
+    from handfast.evaluation.score import CONVENTIONS, write_points_mm
+    from handfast.reproduce.predictions import open_test, predict
+    from handfast.runtime.dense import load_dense
+
+    for file in (out, labels):
+        if file is not None:
+            check_ending(file, ".txt")
+    frames = open_test(name, path)
+    found = predict(
+        load_dense(model, backend), name, frames, lambda done: with_bar(done, "frames", len(frames))
+    )
+    write_points_mm(out, found.found_mm, CONVENTIONS[name])
+    if labels is not None:
+        write_points_mm(labels, found.labelled_mm, CONVENTIONS[name])
+    facts = {"dataset": name, "model": model, "frames": len(frames), "out": str(out)}
+    if labels is not None:
+        facts["labels"] = str(labels)
+    if as_json:
+        print(json.dumps(facts | {"without_hand": found.without_hand}))
+    else:
+        print_facts([*facts.items(), ("without a hand", ", ".join(found.without_hand) or "none")])
 
 
 def _with_bar(split: str, indices: Sequence[int]) -> Iterable[int]:

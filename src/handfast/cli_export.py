@@ -13,6 +13,9 @@ from handfast.errors import HandfastError
 from handfast.files import check_ending, write_whole
 
 if TYPE_CHECKING:
+    from handfast.models.dense_regression import DenseRegression
+    from handfast.models.dirnet import DIRNet
+    from handfast.models.tofnet import ToFNet
     from handfast.runtime.model import ModelCard
 
 # As in cli.py, the command imports what it runs.
@@ -22,7 +25,8 @@ EXPORT_EXAMPLES = (
     "handfast export runs/tof8/model.safetensors --out tof8.onnx\n\n"
     "handfast export tofnet-tof8 --to c --target avx2 --out tof8_avx2\n\n"
     "handfast export tof8.onnx --to c --int8 --target cortex-m4 --out firmware/tof8\n\n"
-    "handfast export dense-l3.safetensors --to openvino --precision int8 --data data/depth --out dense.xml"
+    "handfast export dense.safetensors --to openvino --precision int8 --data data/depth --out dense.xml\n\n"
+    "handfast export dirnet.safetensors --out dirnet"
 )
 CHECKPOINT_ENDING = ".safetensors"
 FORMATS = ("onnx", "c", "openvino")
@@ -39,7 +43,8 @@ def export(
         ),
     ],
     out: Annotated[
-        Path, typer.Option(help="The .onnx or .xml file, or the folder of C, to write.", metavar="PATH")
+        Path,
+        typer.Option(help="The .onnx or .xml file to write; the folder of C, or of DIR-Net.", metavar="PATH"),
     ],
     to: Annotated[
         str, typer.Option(help="onnx or openvino, which handfast runs, or c.", metavar="onnx|openvino|c")
@@ -71,6 +76,10 @@ def export(
         Path | None,
         typer.Option(help="For int8: a bench-depth, whose split validation it calibrates on.", metavar="DIR"),
     ] = None,
+    mano: Annotated[
+        Path | None,
+        typer.Option(help="MANO_RIGHT.pkl, of a checkpoint that was trained with it.", metavar="FILE"),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write a network as a file that handfast runs, for OpenVINO, or as C.
@@ -82,29 +91,37 @@ def export(
     and a test of one frame, which make test runs.
 
     For OpenVINO two files are written, .xml and .bin. In int8 the layers that cost accuracy stay floats.
+
+    DIR-Net becomes a folder of three .onnx files, so that leaving its loop early saves time.
     """
     if to not in FORMATS:
         raise HandfastError(f"--to: expected {', '.join(FORMATS)}, got {to!r}")
     is_checkpoint = model.endswith(CHECKPOINT_ENDING)
-    if plain and not is_checkpoint:
-        raise HandfastError(f"--plain: expected the {CHECKPOINT_ENDING} file of a run, got {model!r}")
+    for option, given in (("--plain", plain), ("--mano", mano is not None)):
+        if given and not is_checkpoint:
+            raise HandfastError(f"{option}: expected the {CHECKPOINT_ENDING} file of a run, got {model!r}")
     if to != "c":
         if target is not None:
             raise HandfastError("--target is for --to c")
         if int8:
             raise HandfastError("--int8 is for --to c; for OpenVINO there is --precision int8")
-        check_ending(out, ".onnx" if to == "onnx" else ".xml")
     _check_precision(to, precision, data)
 
-    with TemporaryDirectory() as folder:
-        network = _exported(Path(model), plain, Path(folder)) if is_checkpoint else model
-        match to:
-            case "onnx":
-                facts = _write_onnx(network, out)
-            case "openvino":
-                facts = _write_openvino(network, precision or PRECISIONS[0], data, out)
-            case _:
-                facts = _write_c(network, target or DEFAULT_TARGET, int8, out)
+    net, card = _load(Path(model), mano) if is_checkpoint else (None, {})
+    if card.get("family") == "dirnet":
+        facts = _write_dirnet(net, card, to, plain, out)
+    else:
+        if to != "c":
+            check_ending(out, ".onnx" if to == "onnx" else ".xml")
+        with TemporaryDirectory() as folder:
+            network = model if net is None else _exported(net, card, plain, Path(folder))
+            match to:
+                case "onnx":
+                    facts = _write_onnx(network, out)
+                case "openvino":
+                    facts = _write_openvino(network, precision or PRECISIONS[0], data, out)
+                case _:
+                    facts = _write_c(network, target or DEFAULT_TARGET, int8, out)
     if as_json:
         print(json.dumps(facts))
     else:
@@ -127,15 +144,41 @@ def _check_precision(to: str, precision: str | None, data: Path | None) -> None:
         raise HandfastError("--precision int8 and --data go together: it calibrates on what is there")
 
 
-def _exported(checkpoint: Path, plain: bool, folder: Path) -> Path:
+def _load(checkpoint: Path, mano: Path | None) -> tuple["ToFNet | DenseRegression | DIRNet", dict]:
+    with training_libraries():
+        from handfast.training.checkpoint import load_checkpoint
+
+    return load_checkpoint(checkpoint, mano)
+
+
+def _exported(net: "ToFNet | DenseRegression", card: dict, plain: bool, folder: Path) -> Path:
     with training_libraries():
         from handfast.export.early_out import EARLY_OUT_LOGIT
         from handfast.export.onnx import export_onnx
-        from handfast.training.checkpoint import load_checkpoint
 
     path = folder / "model.onnx"
-    export_onnx(*load_checkpoint(checkpoint), path, None if plain else EARLY_OUT_LOGIT)
+    export_onnx(net, card, path, None if plain else EARLY_OUT_LOGIT)
     return path
+
+
+def _write_dirnet(net: "DIRNet", card: dict, to: str, plain: bool, out: Path) -> dict:
+    if plain:
+        raise HandfastError(f"--plain: {card['name']} has no branches in its graphs; leave it out")
+    if to == "openvino":
+        raise HandfastError(
+            f"--to openvino: it reads the .onnx files of {card['name']} as they are; export with --to onnx, "
+            "run with --backend openvino"
+        )
+    if to == "c":
+        raise HandfastError(f"--to c: expected a net on whole images, got {card['name']}; choose onnx")
+    if out.suffix == ".onnx":
+        raise HandfastError(f"--out: expected a folder for the three files of {card['name']}, got {out}")
+    with training_libraries():
+        from handfast.export.dirnet import export_dirnet
+
+    card = export_dirnet(net, card, out)
+    names = ("name", "loops", "parameters", "macs", "flops", "loop_macs", "loop_flops", "weight_bytes")
+    return {"out": str(out), **{name: card[name] for name in names}}
 
 
 def _write_onnx(network: str | Path, out: Path) -> dict:

@@ -52,6 +52,17 @@ def test_scales_of_a_resize_are_no_parameters():
     assert cost.parameters == 1 and cost.macs == 64
 
 
+def test_what_is_picked_from_a_table():
+    """Three scales for each of four channels, of which an index picks one row: all of them are learned."""
+    pick = helper.make_node("Gather", ["table", "row"], ["scale"], axis=0)
+    model = model_of(
+        [pick, helper.make_node("Mul", ["x", "scale"], ["y"])], {"table": (3, 4, 1, 1)}, [1, 4, 8, 8]
+    )
+    model.graph.input.append(helper.make_tensor_value_info("row", TensorProto.INT64, []))
+    cost = measure_cost(model)
+    assert (cost.parameters, cost.weight_bytes, cost.macs) == (12, 48, 0)
+
+
 def test_a_transposed_factor():
     """x is (depth, rows): three outputs for each of four rows, each a sum of five."""
     gemm = helper.make_node("Gemm", ["x", "w"], ["y"], transA=1)

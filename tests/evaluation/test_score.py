@@ -13,7 +13,7 @@ import pytest
 from handfast import cli
 from handfast.data.datasets import DATASETS
 from handfast.evaluation.curves import draw_curves, plot_curves
-from handfast.evaluation.score import CONVENTIONS
+from handfast.evaluation.score import CONVENTIONS, read_points_mm, write_points_mm
 
 # Where the variable says that the published files are, it is an error if they are not.
 PUBLISHED = os.environ.get("HANDFAST_PUBLISHED")
@@ -171,6 +171,16 @@ def test_pixels_and_depth_are_taken_back_to_millimetres(
     assert result["mean_mm"] == pytest.approx(20 / 3, abs=1e-4)
     assert result["median_mm"] == pytest.approx(10, abs=1e-4)
     assert result["joints"] == joints
+
+
+@pytest.mark.parametrize("dataset", ["nyu", "icvl", "bench-depth"])
+def test_saved_points_are_read_back(tmp_path, dataset):
+    convention = CONVENTIONS[dataset]
+    points_mm = np.random.default_rng(1).normal(0, 40, (3, convention.joints, 3)) + np.array([0, 0, 700])
+    write_points_mm(tmp_path / "new" / "points.txt", points_mm, convention)
+    np.testing.assert_allclose(
+        read_points_mm(tmp_path / "new" / "points.txt", convention), points_mm, atol=0.003
+    )
 
 
 def test_several_methods_are_listed_by_name(folder, capfd, monkeypatch, points):

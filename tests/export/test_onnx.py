@@ -139,3 +139,19 @@ def test_a_net_on_coarser_crops_says_so(dense_checkpoint, tmp_path):
     session = onnxruntime.InferenceSession(tmp_path / "net.onnx")
     assert session.get_inputs()[0].shape == ["batch", 1, 64, 64]
     assert session.get_outputs()[0].shape == ["batch", 14, 8, 8]
+
+
+def test_a_net_for_colour_takes_three_channels(tmp_path):
+    torch.manual_seed(0)
+    net = MODELS["tofnet-rgb"]()
+    with torch.no_grad():
+        net(torch.rand(8, 3, 120, 160))  # leaves its statistics
+    net.eval()
+    card = export_onnx(net, {"name": "tofnet-rgb"}, tmp_path / "net.onnx", early_out_logit=-100.0)
+    session = onnxruntime.InferenceSession(tmp_path / "net.onnx")
+    images = np.random.default_rng(1).random((2, 3, 120, 160), np.float32)
+    with torch.inference_mode():
+        expected = net(torch.from_numpy(images))
+    for got, want in zip(session.run(None, {"image": images}), expected, strict=True):
+        np.testing.assert_allclose(got, want.numpy(), atol=1e-4 * np.abs(want.numpy()).max())
+    assert card["parameters"] < 100_000 and card["flops"] < 85e6

@@ -4,6 +4,7 @@ import pytest
 
 from handfast.evaluation.keypoints import KeypointScore
 from handfast.reproduce.dense_score import DenseScore
+from handfast.reproduce.refinement_score import TEMPERATURES, VARIANCES, RefinementScore
 from handfast.reproduce.tables import Result, result_path, write_result
 
 
@@ -111,4 +112,61 @@ def dense_results(tmp_path, make_result, make_dense_score):
     for run, score in scores.items():
         path = result_path(folder, "pruned2019", "small", run, 0)
         write_result(path, make_result(run, 0, 1.0, score=score))
+    return folder
+
+
+@pytest.fixture
+def make_refinement_score():
+    def make_refinement_score(error_mm, loops, **changes):
+        """Of a frame's errors the quantiles are a tenth to twice the mean."""
+        macs = 20_000_000 + round(7_000_000 * loops)
+        values = {
+            "frames": 100,
+            "auc": 1 - error_mm / 50,
+            "auc_third_person": 1 - error_mm / 40,
+            "auc_first_person": 1 - error_mm / 60,
+            "error_mm": error_mm,
+            "error_px": error_mm / 4,
+            "input_px": 112,
+            "loss_quantiles": [share * error_mm for share in (0.1, 0.6, 0.9, 1.3, 2.0)],
+            "loops": float(loops),
+            "loops_by_hidden": [float(loops)] * 4,
+            "parameters": 467_000,
+            "macs": macs,
+            "flops": 2 * macs,
+            "gmacs": macs / 1e9,
+            "gflops": 2 * macs / 1e9,
+            "weight_bytes": 4 * 467_000,
+        }
+        return RefinementScore(**values | changes)
+
+    return make_refinement_score
+
+
+@pytest.fixture
+def refinement_results(tmp_path, make_result, make_refinement_score):
+    """Of DIR-Net all that tables 1 to 3 and figures 7 and 8 show of progressive and end-to-end training, and
+    what does without attention maps."""
+    score = make_refinement_score
+
+    def loops(first_mm, gain_mm):
+        return {f"loop-{loop}": score(first_mm - gain_mm * loop, loop) for loop in range(6)}
+
+    progressive = loops(20.0, 0.5) | {"no-iteration": score(20.5, 0, parameters=405_000)}
+    for temperature in TEMPERATURES:
+        taken = 4 / (1 + temperature)
+        progressive[f"gate-{temperature}"] = score(
+            17.4 + temperature / 5, taken, loops_by_hidden=[taken - 0.6, taken - 0.2, None, taken + 1]
+        )
+    for variance in VARIANCES:
+        progressive[f"variance-{variance}"] = score(17.5 + variance / 5, 5 / (1 + variance))
+    scores = {
+        "progressive": progressive,
+        "end-to-end": loops(21.0, 0.3),
+        "without-amg": loops(20.0, 0.4),
+    }
+    folder = tmp_path / "refinement"
+    for run, of_run in scores.items():
+        path = result_path(folder, "yang2021", "small", run, 0)
+        write_result(path, make_result(run, 0, 1.0, score=of_run, parameters=467_000))
     return folder

@@ -8,7 +8,7 @@ import pytest
 
 from handfast.data.arrays import load_split
 from handfast.data.cards import finished_card
-from handfast.data.depth_batches import DepthBatches
+from handfast.data.depth_batches import BenchFrames, DepthBatches
 from handfast.models import MODELS
 from handfast.reproduce import measure_dense
 from handfast.reproduce.measure_dense import joint_errors_mm
@@ -126,7 +126,7 @@ class Answering:
 
 def test_errors_are_those_of_every_test_frame(depth_folder):
     arrays = load_split(depth_folder, finished_card(depth_folder, "test"), "test")
-    frames = DepthBatches(arrays, seed=0, mix=None)
+    frames = DepthBatches(BenchFrames(arrays), seed=0, mix=None)
     samples = [{name: of[0] for name, of in frames.batch(i, 1).items()} for i in range(len(frames))]
     assert joint_errors_mm(Answering(samples, True), frames) == pytest.approx(np.full((5, 14), 5.0))
     middles = [NYU14.select(sample["joints_mm"]) - sample["centre_mm"] for sample in samples]

@@ -9,7 +9,7 @@ from onnx import TensorProto, helper
 
 from handfast.errors import HandfastError
 from handfast.export.card import CARD_KEY
-from handfast.runtime.model import PACKAGED, load_model
+from handfast.runtime.model import PACKAGED, Model, ModelCard, load_model
 from handfast.sensors.images import normalise_exposure
 from handfast.sensors.sources import open_source
 
@@ -28,12 +28,12 @@ CARD = {
 }
 
 
-def write_model(path, card):
+def write_model(path, card, channels=1):
     """A graph that gives its image back twice."""
-    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 1, 3, 4])
+    shape = ["batch", channels, 3, 4]
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, shape)
     outputs = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 1, 3, 4])
-        for name in ("heatmaps", "visibility")
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in ("heatmaps", "visibility")
     ]
     nodes = [helper.make_node("Identity", ["image"], [output.name]) for output in outputs]
     graph = helper.make_graph(nodes, "test", [image], outputs)
@@ -52,6 +52,40 @@ def test_bytes_become_floats_between_0_and_1(tmp_path):
     assert heatmaps.dtype == np.float32
     np.testing.assert_allclose(heatmaps[:, 0], images / 255, rtol=1e-6)
     assert (heatmaps == visibility).all()
+
+
+IN_COLOUR = CARD | {"input": {"width": 4, "height": 3, "image": "colour"}}
+
+
+def test_colour_becomes_channels(tmp_path):
+    model = load_model(write_model(tmp_path / "m.onnx", IN_COLOUR, channels=3))
+    assert model.card.in_colour and not load_model(write_model(tmp_path / "grey.onnx", CARD)).card.in_colour
+    images = np.arange(72, dtype=np.uint8).reshape(2, 3, 4, 3) * 3
+    heatmaps, _ = model.run(images)
+    np.testing.assert_allclose(heatmaps, images.transpose(0, 3, 1, 2) / 255, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("card", "shape"), [(CARD, (2, 3, 4)), (IN_COLOUR, (2, 3, 4, 3))])
+def test_both_ways_the_columns_are_mirrored_and_the_sides_swapped(card, shape):
+    """Of an engine whose answer for a side is the image's columns: the mean of it and its mirror image's."""
+
+    def columns(images):
+        rows = images.reshape(*images.shape[:3], -1).astype(np.float32)[..., :1].mean(axis=1)[..., 0]
+        return np.stack([rows, 10 * rows], axis=1)[:, :, None, None], np.stack([rows, 10 * rows], axis=1)
+
+    images = np.random.default_rng(0).integers(0, 255, shape, dtype=np.uint8)
+    heatmaps, visibility = Model(ModelCard(**card), "toy", columns).run_both_ways(images)
+    own = columns(images)[0][:, 0]
+    np.testing.assert_allclose(heatmaps[:, 0], (own + 10 * own) / 2, rtol=1e-5)
+    np.testing.assert_allclose(heatmaps[:, 1], heatmaps[:, 0], rtol=1e-5)
+    flipped = own[:, 0, 0, ::-1]
+    np.testing.assert_allclose(visibility[:, 0], (own[:, 0, 0] + 10 * flipped) / 2, rtol=1e-5)
+
+
+def test_colour_runs_without_c(tmp_path, caplog):
+    """Which has no kernel for it, and says so."""
+    model = load_model(write_model(tmp_path / "m.onnx", IN_COLOUR, channels=3), "c")
+    assert model.backend == "onnxruntime" and "grey images, not colour" in caplog.text
 
 
 def test_the_card_says_when_it_is_an_early_out_and_at_what_cost(tmp_path):

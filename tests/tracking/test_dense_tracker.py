@@ -140,3 +140,19 @@ def test_frames_without_depth_are_refused(joints_mm):
     frame = Frame(7, 0.0, amplitude=np.zeros((120, 160), np.uint8))
     with pytest.raises(HandfastError, match="frame 7: model toy needs depth and a camera; give 16-bit"):
         DenseTracker(Oracle(joints_mm), Finder()).step(frame)
+
+
+class BothWays(Oracle):
+    """As sure of a hand in the mirror, in the middle of whatever it is shown."""
+
+    def joints(self, crops):
+        (crop,) = crops
+        joints_mm = self.joints_mm - self.joints_mm.mean(0) + crop.centre_mm
+        return joints_mm[None], np.full((1, 21), self.score)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_where_both_ways_are_as_sure_the_finder_says_which_hand_it_is(sample, joints_mm, side):
+    tracker = DenseTracker(BothWays(joints_mm), Finder(joints_mm, side=side))
+    (pose,) = tracker.step(sample.frame)
+    assert pose.side == side

@@ -1,15 +1,73 @@
 """Each model gets the tracker of its family."""
 
+import numpy as np
 import pytest
+import torch
 
 from handfast.errors import HandfastError
-from handfast.tracking.opening import open_tracker
+from handfast.export.dirnet import export_dirnet
+from handfast.models.dirnet import DIRNet
+from handfast.runtime.model import PACKAGED
+from handfast.structures import Frame
+from handfast.tracking.colour_tracker import ColourTracker
+from handfast.tracking.opening import COLOUR_FINDER, open_tracker
 from handfast.tracking.tracker import Tracker
+
+CARD = {
+    "name": "dirnet-narrow",
+    "family": "dirnet",
+    "skeleton": "hand21",
+    "input": {"image": "colour crop", "height": 64, "width": 64},
+    "loops": 1,
+    "licence": "Apache-2.0",
+    "trained_on": "nothing",
+    "metrics": {},
+}
+
+
+@pytest.fixture(scope="module")
+def dirnet_folder(tmp_path_factory):
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("dirnet") / "net"
+    export_dirnet(DIRNet(base_channels=4, hidden=8, max_loops=1).eval(), CARD, folder)
+    return folder
+
+
+@pytest.fixture
+def packaged_finder(monkeypatch):
+    """In the place of the packaged tracker of key-points, one that sees no hand."""
+
+    class Finder:
+        def __init__(self, *model):
+            self.asked_for = model
+
+        def step(self, frame):
+            return []
+
+    monkeypatch.setattr("handfast.tracking.opening.Tracker", Finder)
 
 
 def test_a_network_on_images_tracks_by_itself():
     tracker = open_tracker("tofnet-tof8", "onnxruntime")
     assert isinstance(tracker, Tracker) and tracker.model.card.name == "tofnet-tof8"
+
+
+def test_dirnet_tracks_in_colour_and_is_led_by_a_finder(dirnet_folder, packaged_finder):
+    tracker = open_tracker(dirnet_folder)
+    assert isinstance(tracker, ColourTracker) and tracker.finder.asked_for == (COLOUR_FINDER,)
+    assert (tracker.model.card.name, tracker.model.backend) == ("dirnet-narrow", "onnxruntime")
+    frame = Frame(0, 0.0, colour=np.zeros((48, 64, 3), np.uint8))
+    assert [hands for _, hands in tracker.track([frame] * 3)] == [[]] * 3
+
+
+def test_dirnet_has_its_own_back_ends(dirnet_folder, packaged_finder):
+    with pytest.raises(HandfastError, match="backend 'c': expected onnxruntime, openvino"):
+        open_tracker(dirnet_folder, "c")
+
+
+@pytest.mark.skipif(COLOUR_FINDER not in PACKAGED, reason=f"{COLOUR_FINDER} is not packaged")
+def test_the_finder_is_packaged_and_sees_colour(dirnet_folder):
+    assert open_tracker(dirnet_folder).finder.model.card.in_colour
 
 
 @pytest.mark.parametrize(("model", "backend"), [("nowhere.onnx", "onnxruntime"), ("nowhere.xml", "openvino")])

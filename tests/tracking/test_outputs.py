@@ -1,5 +1,6 @@
 import json
 import os
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -60,8 +61,28 @@ def test_record_of_a_frame():
     assert right["keypoints_px"][0] == [10.0, 10.98]
     assert right["xyz_mm"][4] is None
     assert right["xyz_mm"][5] == [123.5, 123.5, 123.5]
-    assert "xyz_mm" not in left
+    assert "xyz_mm" not in left and "relative_mm" not in right
     json.dumps(record, allow_nan=False)
+
+
+def test_record_of_a_hand_known_in_space_from_colour_alone():
+    relative_mm = np.linspace(-80, 80, 63).reshape(21, 3)
+    hand = replace(pose(), relative_mm=relative_mm)
+    (record,) = hands_record(Frame(0, 0.0, np.zeros((4, 4), np.uint8)), [hand])["hands"]
+    assert record["relative_mm"][:2] == [[-80.0, -77.4, -74.8], [-72.3, -69.7, -67.1]]
+    np.testing.assert_allclose(record["relative_mm"], relative_mm, atol=0.051)
+    assert "xyz_mm" not in record
+
+
+def test_overlay_is_in_colour_where_the_frames_are(tmp_path):
+    colour = np.full((120, 160, 3), (200, 60, 20), np.uint8)
+    frames = [Frame(i, i / 30, np.full((120, 160), 60, np.uint8), colour=colour) for i in range(3)]
+    with ResultWriter(tmp_path) as writer:
+        write_results([(frame, []) for frame in frames], writer)
+    sheet = cv2.imread(str(tmp_path / "contact_sheet.png"))
+    _, picture = cv2.VideoCapture(str(tmp_path / "overlay.mp4")).read()
+    for shown in (sheet, picture):
+        assert np.abs(shown[100, 100].astype(int) - (20, 60, 200)).max() < 12
 
 
 @pytest.mark.parametrize("fps", [0.5, 29.97, 33.33333, 120.1234])

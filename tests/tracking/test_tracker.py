@@ -1,11 +1,15 @@
 """The tracker with a network whose answer is known: it reads toy hands made of three discs."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
+from handfast.errors import HandfastError
 from handfast.geometry import Camera
 from handfast.runtime.model import Model, ModelCard
+from handfast.sensors.images import normalise_exposure
 from handfast.structures import Frame
 from handfast.tracking.tracker import Tracker, _Find, _sides
 
@@ -91,6 +95,22 @@ def model():
         metrics={},
     )
     return Model(card, "toy", ToyNetwork())
+
+
+class ToyColourNetwork(ToyNetwork):
+    """Sees hands in blue alone, and wants three channels, whose exposure nobody has touched."""
+
+    def __call__(self, images):
+        assert images.shape[1:] == (HEIGHT, WIDTH, 3)
+        assert (images[..., 0] == 255).any()
+        return super().__call__(np.stack([normalise_exposure(image) for image in images[..., 2]]))
+
+
+@pytest.fixture
+def colour_model(model):
+    """The same for colour."""
+    card = replace(model.card, name="blues", input=model.card.input | {"image": "colour"})
+    return Model(card, "toy", ToyColourNetwork())
 
 
 def frame(index, hands, depth_mm=None):
@@ -202,6 +222,25 @@ def test_depth_lifts_keypoints_with_the_pinhole_formula(model):
     (hand,) = Tracker(model).step(frame(0, [(320, 240, 130, "right")], depth_mm=700))
     assert np.allclose(hand.xyz_mm[:, 2], 700)
     assert np.allclose(hand.xyz_mm[:, :2], (hand.keypoints_px - (320, 240)) * 700 / 500, atol=1e-3)
+
+
+def test_colour_models_see_colour_and_others_its_grey(model, colour_model):
+    hand = (400, 230, 130, "right", 0.7)
+    blue = frame(0, [hand]).amplitude
+    in_colour = Frame(0, 0.0, colour=np.dstack([np.full_like(blue, 255), np.zeros_like(blue), blue]))
+    (found,) = Tracker(colour_model).step(in_colour)
+    assert np.linalg.norm(found.keypoints_px - toy_keypoints(*places(*hand)), axis=1).mean() < 2
+    assert found.side == "right"
+    unseen = Frame(0, 0.0, amplitude=np.full_like(blue, GROUND), colour=in_colour.colour)
+    assert Tracker(model).step(unseen) == [] and len(Tracker(colour_model).step(unseen)) == 1
+    alone = Frame(0, 0.0, colour=np.dstack([blue] * 3))
+    (same,), (grey,) = Tracker(model).step(alone), Tracker(model).step(frame(0, [hand]))
+    np.testing.assert_array_equal(same.keypoints_px, grey.keypoints_px)
+
+
+def test_a_colour_model_says_what_it_lacks(colour_model):
+    with pytest.raises(HandfastError, match=r"frame 3: blues needs a picture in colour.* tofnet-hand21"):
+        Tracker(colour_model).step(frame(3, []))
 
 
 def test_track_is_step_over_a_source_and_starts_afresh(model):

@@ -15,6 +15,7 @@ from handfast.errors import HandfastError
 _LEARNED = (
     dict.fromkeys(("Gemm", "MatMul", "PRelu", "Add", "Mul", "Sub", "Div"), slice(None))
     | dict.fromkeys(("Conv", "ConvTranspose"), slice(1, 3))
+    | {"Gather": slice(1)}
     | dict.fromkeys((f"{kind}Normalization" for kind in ("Batch", "Instance", "Layer", "Group")), slice(1, 3))
 )
 _PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")

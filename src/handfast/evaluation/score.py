@@ -21,6 +21,7 @@ from numpy.lib.npyio import NpzFile
 
 from handfast.errors import HandfastError
 from handfast.evaluation.metrics import joint_errors, mean_error, median_error, pck_auc, per_joint_error
+from handfast.files import write_whole
 from handfast.geometry import Camera
 from handfast.skeleton import HAND21, ICVL16, NYU14, Skeleton
 
@@ -123,6 +124,16 @@ def read_points_mm(path: Path, convention: Convention) -> np.ndarray:
         return points
     # Linear in depth, so millimetres come out as they go in.
     return convention.camera.unproject(points[..., :2], points[..., 2])
+
+
+def write_points_mm(path: Path, points_mm: np.ndarray, convention: Convention) -> None:
+    """Save (N, J, 3) mm in space as text, to a thousandth, which ``read_points_mm`` takes back. Raises
+    HandfastError when it cannot be written."""
+    points = points_mm
+    if convention.camera is not None:
+        points = np.concatenate([convention.camera.project(points_mm), points_mm[..., 2:]], axis=-1)
+    rows = points.reshape(len(points), -1)
+    write_whole(path, "".join(" ".join(f"{number:.3f}" for number in row) + "\n" for row in rows).encode())
 
 
 def _read_text(path: Path, joints: int) -> np.ndarray:

@@ -3,7 +3,7 @@
 import io
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import onnx
@@ -27,11 +27,11 @@ def export_onnx(
 ) -> dict:
     """Write a net in evaluation mode to ``path``; -> the card as written, with the graph's cost.
 
-    A key-point net takes ``image`` (b, 1, 120, 160) float32, 0..1, and returns ``heatmaps`` (b, 2, K, 60, 80)
-    and ``visibility`` (b, 2, 1 + K), both logits. Dense regression takes ``depth`` (b, 1, 128, 128) float32
-    as ``DepthCrop`` has it, and returns ``heatmaps_2d`` and ``heatmaps_3d`` (b, J, s, s) and ``unit_vectors``
-    (b, J, 3, s, s). Both for any b. Batch normalisation is folded into the convolutions. The card, as JSON,
-    is the file's metadata under ``handfast_card``.
+    A key-point net takes ``image`` (b, c, 120, 160) float32, 0..1, of one channel, or of red, green and blue,
+    and returns ``heatmaps`` (b, 2, K, 60, 80) and ``visibility`` (b, 2, 1 + K), both logits. Dense regression
+    takes ``depth`` (b, 1, 128, 128) float32 as ``DepthCrop`` has it, and returns ``heatmaps_2d`` and
+    ``heatmaps_3d`` (b, J, s, s) and ``unit_vectors`` (b, J, 3, s, s). Both for any b. Batch normalisation is
+    folded into the convolutions. The card, as JSON, is the file's metadata under ``handfast_card``.
 
     early_out_logit: where no hand's presence logit is above it, a key-point net's decoder is not run and all
     maps are zeros (``export.early_out``). None: a plain graph without branches, as other engines want it.
@@ -57,7 +57,7 @@ def export_onnx(
 
 def _keypoint_graph(net: nn.Module, early_out_logit: float | None) -> tuple[ModelProto, dict]:
     """The graph of a net on whole images, and what its card says besides."""
-    image = torch.zeros(1, 1, INPUT_HEIGHT, INPUT_WIDTH)
+    image = torch.zeros(1, net.image_channels, INPUT_HEIGHT, INPUT_WIDTH)
     model = _plain_graph(net, image, "image", ("heatmaps", "visibility"))
     outputs = [output.name for output in model.graph.output]
     receptive_fields = {output: list(receptive_field_px(model, output)) for output in outputs}
@@ -80,22 +80,27 @@ def _dense_graph(net: DenseRegression, size: dict) -> tuple[ModelProto, dict]:
 
 def _plain_graph(net: nn.Module, image: Tensor, input_name: str, output_names: Sequence[str]) -> ModelProto:
     """The net as one graph without branches, its batch free."""
+    model = traced_graph(net, {input_name: image}, output_names)
+    # Traced with one image, all sizes are constants; the nets' reshapes leave the batch free.
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    del model.graph.value_info[:]
+    return model
+
+
+def traced_graph(net: nn.Module, inputs: Mapping[str, Tensor], output_names: Sequence[str]) -> ModelProto:
+    """What a net in evaluation mode does with these inputs, by name, for others of the same sizes."""
     file = io.BytesIO()
     with warnings.catch_warnings():
         # The exporter that needs no further package is called the old one.
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.onnx.export(
             net,
-            (image,),
+            tuple(inputs.values()),
             file,
-            input_names=[input_name],
+            input_names=list(inputs),
             output_names=list(output_names),
             opset_version=OPSET,
             dynamo=False,
         )
-    model = onnx.load_from_string(file.getvalue())
-    # Traced with one image, all sizes are constants; the nets' reshapes leave the batch free.
-    for value in (*model.graph.input, *model.graph.output):
-        value.type.tensor_type.shape.dim[0].dim_param = "batch"
-    del model.graph.value_info[:]
-    return model
+    return onnx.load_from_string(file.getvalue())

@@ -4,6 +4,7 @@ Devices": its tables 1 and 2, and what it claims about them."""
 from collections.abc import Mapping
 
 from handfast.evaluation.keypoints import KeypointScore
+from handfast.reproduce.figures_keypoints import draw_pck
 from handfast.reproduce.tables import Claim, Row, Summary, Table
 
 RECIPE = "chidananda2019"
@@ -101,6 +102,7 @@ TABLE1 = Table(
     compared=("error_px",),
     also=("error_percent_of_hand", "wrong_side_rate", "ghost_rate", "surface_error_mm"),
     read_score=_read_score,
+    draw=draw_pck,
 )
 
 TABLE2 = Table(
@@ -140,6 +142,7 @@ TABLE2 = Table(
     compared=("error_px", "parameters", "flops"),
     also=("error_percent_of_hand",),
     read_score=_read_score,
+    draw=draw_pck,
 )
 
 TABLES = {table.name: table for table in (TABLE1, TABLE2)}

@@ -21,6 +21,7 @@ from handfast.runtime.dense import DenseModel, load_dense
 from handfast.sensors.depth_crop import CROP_PX
 from handfast.skeleton import SKELETONS
 from handfast.training.dense_regression import crops_of
+from handfast.training.log import LOG_FILE
 
 BATCH = 50
 ROUNDS, TURN_S = 10, 0.5
@@ -50,7 +51,7 @@ def measure_levels(net: DenseRegression, card: dict, data: Path, run_dir: Path) 
     return {
         level: DenseScore(
             **score_errors(errors_mm[level], SKELETONS[card["skeleton"]].keypoints),
-            **score_training(run_dir / "metrics.jsonl", int(level[1:])),
+            **score_training(run_dir / LOG_FILE, int(level[1:])),
             input_px=card["input"]["width"],
             parameters=sum(parameter.numel() for parameter in part.parameters()),
             gmacs=costs[level]["macs"] / 1e9,

@@ -13,6 +13,16 @@ from handfast.reproduce.tables import Result, Summary, Table, data_of, judge, su
 _COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
     "error_px": ("px", lambda error_px: f"{error_px:.3f}"),
     "error_mm": ("mm", lambda error_mm: f"{error_mm:.3f}"),
+    "auc": ("AUC", lambda auc: f"{auc:.3f}"),
+    "pck20": ("PCK20", lambda share: f"{share:.3f}"),
+    "auc_third_person": ("AUC third", lambda auc: f"{auc:.3f}"),
+    "auc_first_person": ("AUC first", lambda auc: f"{auc:.3f}"),
+    "gflops": ("GFLOP", lambda gflops: f"{gflops:.3f}"),
+    "p_fine": ("fine", lambda share: f"{100 * share:.1f} %"),
+    "motion_mm": ("moved mm", lambda motion_mm: f"{motion_mm:.2f}"),
+    "hidden_share": ("hidden", lambda share: f"{100 * share:.0f} %"),
+    "frames": ("frames", lambda frames: f"{frames:,.0f}"),
+    "loops": ("loops", lambda loops: f"{loops:.2f}"),
     "ms": ("ms", lambda time_ms: f"{time_ms:.2f}"),
     "gmacs": ("GMAC", lambda gmacs: f"{gmacs:.2f}"),
     "fps": ("frames/s", lambda fps: f"{fps:.1f}"),
@@ -61,8 +71,9 @@ def print_table(table: Table, scale: str, found: Mapping[str, list[Result]], row
         )
     console.print(grid)
     engines = {summary.score["engine"] for summary in summaries.values() if "engine" in summary.score}
-    if engines:
-        console.print(f"{table.note} Engine: {', '.join(sorted(engines))}.", soft_wrap=True)
+    notes = [table.note, f"Engine: {', '.join(sorted(engines))}." if engines else ""]
+    if any(notes):
+        console.print(" ".join(filter(None, notes)), soft_wrap=True)
     for verdict in (judge(claim, summaries) for claim in table.claims):
         console.print(f"{verdict.verdict}: {escape(verdict.claim)} ({escape(verdict.found)})", soft_wrap=True)
     if len(data_of(found)) > 1:

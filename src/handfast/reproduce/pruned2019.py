@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 
 from handfast.reproduce.dense_score import read_scores
+from handfast.reproduce.figures_dense import draw_training
 from handfast.reproduce.stage_score import read_stages
 from handfast.reproduce.tables import Claim, Row, Summary, Table
 
@@ -151,6 +152,7 @@ def _table(name: str, title: str, rows: Mapping[str, Row], claims: tuple[Claim, 
         also=("parameters", "gmacs"),
         read_score=read_scores,
         note=_NOTE,
+        draw=draw_training,
     )
 
 

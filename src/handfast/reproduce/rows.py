@@ -20,16 +20,22 @@ from handfast.export.onnx import export_onnx
 from handfast.models import MODELS
 from handfast.models.cost import network_cost
 from handfast.reproduce.measure import measure_model
+from handfast.reproduce.measure_adaptive import measure_adaptive
 from handfast.reproduce.measure_dense import measure_levels, time_stages
+from handfast.reproduce.measure_refinement import measure_refinement
 from handfast.reproduce.tables import Result, Row, Table, read_result, result_path, write_result
 from handfast.runtime.model import load_model
 from handfast.sensors.depth_crop import CROP_PX
-from handfast.training.checkpoint import load_checkpoint
+from handfast.training.ace import AceRecipe
+from handfast.training.checkpoint import load_checkpoint, read_tensors
 from handfast.training.dense_regression import DenseRecipe
-from handfast.training.families import load_recipe, open_data
+from handfast.training.dirnet import DIRNetRecipe
+from handfast.training.families import load_recipe
 from handfast.training.hardware import hardware_facts, is_first_process
-from handfast.training.loop import MODEL_FILE, train
+from handfast.training.log import LOG_FILE
+from handfast.training.loop import MODEL_FILE
 from handfast.training.recipe import Recipe
+from handfast.training.runs import runs_of, train_recipe
 
 # A longer time between two lines of a run's log was an interruption.
 LONGEST_GAP_S, LONGEST_GAP_MEDIANS = 60.0, 10.0
@@ -62,7 +68,7 @@ class Job:
 
 def train_on(recipe: Recipe, data: Path, run_dir: Path, devices: int) -> None:
     """Train, or go on where a run stopped."""
-    train(recipe, open_data(recipe, data), run_dir, devices=devices)
+    train_recipe(recipe, data, None, run_dir, devices, say=lambda line: None)
 
 
 def reproduce(
@@ -188,6 +194,11 @@ def seconds_trained(log: Path) -> float:
     return round(sum(gap_s for gap_s in gaps_s if gap_s <= longest_s), 1)
 
 
+def _steps(run_dir: Path) -> int:
+    """Of a run whose training is over."""
+    return read_tensors(run_dir / MODEL_FILE)[1]["step"]
+
+
 def _jobs(
     table: Table, rows: Mapping[str, Row], seeds: Sequence[int], scale: str, results: Path
 ) -> list[Job]:
@@ -226,6 +237,12 @@ def _measured(job: Job, scale: str, data: Path, card_sha256: str, run_dir: Path,
         case DenseRecipe():
             score = measure_levels(net, net_card, data, run_dir)
             cost = asdict(score[f"l{max(net.levels)}"])
+        case DIRNetRecipe():
+            score = measure_refinement(recipe, data, run_dir)
+            cost = asdict(score[f"loop-{recipe.loops}"])
+        case AceRecipe():
+            score = measure_adaptive(recipe, data, run_dir)
+            cost = asdict(next(iter(score.values())))
         case _:
             cost = export_onnx(net, net_card, run_dir / "model.onnx", early_out_logit=None)
             score = measure_model(
@@ -249,8 +266,8 @@ def _measured(job: Job, scale: str, data: Path, card_sha256: str, run_dir: Path,
         },
         score=score,
         **{what: cost[what] for what in ("parameters", "macs", "flops", "weight_bytes")},
-        samples_seen=net_card["step"] * recipe.batch_size,
-        seconds=seconds_trained(run_dir / "metrics.jsonl"),
+        samples_seen=sum(_steps(run_dir / name) * run.batch_size for name, run in runs_of(recipe).items()),
+        seconds=sum(seconds_trained(run_dir / name / LOG_FILE) for name in runs_of(recipe)),
         hardware=hardware_facts() | {"devices": devices},
         handfast=__version__,
         torch=version("torch"),

@@ -5,10 +5,13 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from handfast.errors import HandfastError
 from handfast.files import write_whole
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SCALES = ("small", "full")  # the sizes of a benchmark
 
@@ -121,7 +124,7 @@ class Table:
     compared: what of a ``Summary`` stands beside the paper's numbers, the first of them being what the table
     is about. also: what else of it is shown. read_score: from JSON, as the results have it. note: what a
     reader has to know of the numbers. timed: the network whose times alone the table is about, of which
-    nothing is trained.
+    nothing is trained. draw: what makes its figure, None for a table without one.
     """
 
     paper: str
@@ -135,11 +138,16 @@ class Table:
     read_score: Callable[[dict], Any]
     note: str = ""
     timed: str = ""
+    draw: "Draw | None" = None
 
     @property
     def path(self) -> str:
         """As the command names it."""
         return f"{self.paper}/{self.name}"
+
+
+# Puts the results of some of a table's rows into an empty figure.
+Draw = Callable[["Figure", Table, Mapping[str, list[Result]]], None]
 
 
 def chosen_rows(table: Table, names: Sequence[str]) -> dict[str, Row]:

@@ -1,6 +1,6 @@
 """Load a shipped or exported network and run it: with ONNX Runtime, or as compiled C.
 
-Dense regression, which runs on crops of depth, is loaded by ``runtime.dense``.
+Networks on crops are loaded by ``runtime.dense`` and ``runtime.dirnet``.
 """
 
 import json
@@ -19,8 +19,12 @@ from handfast.skeleton import SKELETONS, Skeleton
 
 PACKAGED = ("tofnet-hand21", "tofnet-tof8")
 BACKENDS = ("onnxruntime", "c")
+# Families that run on crops, and what they are called.
+ON_CROPS = {"dense": "dense regression", "dirnet": "DIR-Net"}
+DIRNET_GRAPHS = ("extract", "refine", "attend")
 
-# (b, H, W) uint8 -> heat-map logits (b, 2, K, h, w) and visibility logits (b, 2, 1 + K), float32.
+# (b, H, W) or, in colour, (b, H, W, 3) uint8 -> heat-map logits (b, 2, K, h, w) and visibility logits
+# (b, 2, 1 + K), float32.
 Engine = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
@@ -43,6 +47,16 @@ class ModelCard:
     early_out_macs: int | None = None
     early_out_flops: int | None = None
     receptive_field_px: dict | None = None
+    loops: int | None = None
+    loop_macs: int | None = None
+    loop_flops: int | None = None
+    exit_rule: dict | None = None
+    hand: str | None = None
+
+    @property
+    def in_colour(self) -> bool:
+        """Whether it sees red, green and blue rather than a grey image."""
+        return self.input.get("image") == "colour"
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +77,8 @@ class Model:
         return self.card.input["width"], self.card.input["height"]
 
     def run(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(b, H, W) uint8 -> heat-map logits (b, 2, K, h, w) and visibility logits (b, 2, 1 + K), float32.
+        """(b, H, W) or, in colour, (b, H, W, 3) uint8 -> heat-map logits (b, 2, K, h, w) and visibility
+        logits (b, 2, 1 + K), float32.
 
         Slots are left, right; the first visibility logit is the hand's. Where that is not above the card's
         ``early_out_logit`` for any hand of the batch, with c of the image, all heat-maps are zeros.
@@ -75,7 +90,7 @@ class Model:
 
         At twice the cost surer key-points, and a side that does not lean to one.
         """
-        heatmaps, visibility = self.run(np.concatenate([images, images[..., ::-1]]))
+        heatmaps, visibility = self.run(np.concatenate([images, images[:, :, ::-1]]))
         n = len(images)
         mirrored = heatmaps[n:, ::-1, :, :, ::-1], visibility[n:, ::-1]
         return (heatmaps[:n] + mirrored[0]) / 2, (visibility[:n] + mirrored[1]) / 2
@@ -86,32 +101,33 @@ def load_model(name_or_path: str | Path = PACKAGED[0], backend: str = BACKENDS[0
 
     backend: one of ``BACKENDS``. Where c has no compiler, or no kernel for a layer, ONNX Runtime stands in
     and the log says why. Raises HandfastError for an unknown name or backend, a missing or broken file, or
-    one without a handfast card, or of dense regression.
+    one without a handfast card, or of a network on crops.
     """
     if backend not in BACKENDS:
         raise HandfastError(f"backend {backend!r}: expected {', '.join(BACKENDS)}")
     content = read_model(name_or_path)
     session = open_session(content, name_or_path)
     card = card_of(session, name_or_path)
-    if card.family == "dense":
-        raise HandfastError(f"model {name_or_path}: expected a net on whole images, got dense regression")
+    if what := ON_CROPS.get(card.family):
+        raise HandfastError(f"model {name_or_path}: expected a net on whole images, got {what}")
     if backend == "c":
         try:
-            return Model(card, "c", _native_engine(content, card.name))
+            return Model(card, "c", _native_engine(content, card))
         except HandfastError as error:
             logging.getLogger(__name__).warning("back end c: %s; running with onnxruntime", error)
 
     def run(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        heatmaps, visibility = session.run(None, {"image": images[:, None].astype(np.float32) / 255})
+        channels = images[:, None] if images.ndim == 3 else np.moveaxis(images, 3, 1)
+        heatmaps, visibility = session.run(None, {"image": channels.astype(np.float32) / 255})
         return heatmaps, visibility
 
     return Model(card, "onnxruntime", run)
 
 
 def read_card(name_or_path: str | Path) -> ModelCard:
-    """What a packaged model or an .onnx file of any family says of itself. Raises HandfastError as
-    ``load_model`` does."""
-    content = read_model(name_or_path)
+    """What a packaged model, an .onnx file or a folder of DIR-Net's says of itself. Raises HandfastError as
+    ``read_graphs`` does, and for broken files."""
+    content, *_ = read_graphs(name_or_path).values()
     return card_of(open_session(content, name_or_path), name_or_path)
 
 
@@ -126,10 +142,12 @@ def open_session(content: bytes, name: str | Path) -> onnxruntime.InferenceSessi
         raise HandfastError(f"model {name}: not a whole ONNX file; export or download it again") from error
 
 
-def _native_engine(content: bytes, name: str) -> Engine:
+def _native_engine(content: bytes, card: ModelCard) -> Engine:
     from handfast.runtime.native import load_native
 
-    network = load_native(content, name)
+    if card.in_colour:
+        raise HandfastError("the C takes grey images, not colour")
+    network = load_native(content, card.name)
 
     def run(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         heatmaps, visibility = zip(*map(network.maps, images), strict=True)
@@ -149,6 +167,23 @@ def read_model(name_or_path: str | Path) -> bytes:
     raise HandfastError(
         f"model {str(name_or_path)!r}: expected {', '.join(PACKAGED)} or the path of an .onnx file"
     )
+
+
+def read_graphs(name_or_path: str | Path) -> dict[str, bytes]:
+    """The ONNX files of a packaged model or at a path, by their graphs: DIR-Net's three, or the one, "", of
+    any other. Raises HandfastError if one is missing."""
+    folder = Path(name_or_path)
+    if str(name_or_path) in PACKAGED:
+        folder = files("handfast") / "assets" / str(name_or_path)
+    if not folder.is_dir():
+        return {"": read_model(name_or_path)}
+    graphs = {graph: folder / f"{graph}.onnx" for graph in DIRNET_GRAPHS}
+    if missing := [file.name for file in graphs.values() if not file.is_file()]:
+        raise HandfastError(
+            f"model {name_or_path}: expected DIR-Net's three graphs in the folder, but there is no "
+            f"{', '.join(missing)}; export it again"
+        )
+    return {graph: file.read_bytes() for graph, file in graphs.items()}
 
 
 def card_of(session: onnxruntime.InferenceSession, name: str | Path) -> ModelCard:

@@ -3,17 +3,26 @@
 from pathlib import Path
 
 from handfast.runtime.dense import load_dense
+from handfast.runtime.dirnet import load_dirnet
 from handfast.runtime.model import BACKENDS, read_card
+from handfast.tracking.colour_tracker import ColourTracker
 from handfast.tracking.dense_tracker import DenseTracker
 from handfast.tracking.tracker import Tracker
 
+COLOUR_FINDER = "tofnet-rgb"
 
-def open_tracker(model: str | Path, backend: str = BACKENDS[0]) -> Tracker | DenseTracker:
-    """For a packaged model or a model file of any family.
 
-    backend: what runs it, as ``load_model`` and ``load_dense`` have them. Dense regression is led to the
-    hands by the packaged tracker of key-points. Raises HandfastError as these do.
+def open_tracker(model: str | Path, backend: str = BACKENDS[0]) -> Tracker | DenseTracker | ColourTracker:
+    """For a packaged model, a model file or a folder of several, of any family.
+
+    backend: what runs it, as ``load_model``, ``load_dense`` and ``load_dirnet`` have them. Dense regression
+    and DIR-Net are led to the hands by packaged trackers of key-points, in ONNX Runtime. Raises HandfastError
+    as these do.
     """
-    if str(model).endswith(".xml") or read_card(model).family == "dense":
-        return DenseTracker(load_dense(model, backend), Tracker())
+    family = "dense" if str(model).endswith(".xml") else read_card(model).family
+    match family:
+        case "dense":
+            return DenseTracker(load_dense(model, backend), Tracker())
+        case "dirnet":
+            return ColourTracker(load_dirnet(model, backend=backend), Tracker(COLOUR_FINDER))
     return Tracker(model, backend)

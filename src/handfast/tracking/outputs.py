@@ -83,6 +83,8 @@ def _hand_record(hand: HandPose) -> dict:
         known = np.isfinite(hand.xyz_mm).all(axis=1)
         rows = _rounded(hand.xyz_mm, 1)
         record["xyz_mm"] = [row if k else None for row, k in zip(rows, known, strict=True)]
+    if hand.relative_mm is not None:
+        record["relative_mm"] = _rounded(hand.relative_mm, 1)
     return record
 
 

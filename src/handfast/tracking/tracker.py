@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from handfast.codecs import decode_expected, decode_probabilities, input_to_map, map_to_input, probabilities
+from handfast.errors import HandfastError
 from handfast.geometry import Camera, apply_affine, crop_affine, fit_affine, invert_affine
 from handfast.hand_model.outline import expected_from_others, load_outline_prior
 from handfast.runtime.lifting import lift
@@ -22,6 +23,7 @@ from handfast.sensors.views import halvings, hand_size_px, look_affine, take_vie
 from handfast.skeleton import HAND21, SIDES
 from handfast.structures import Frame, HandPose
 
+DEFAULT_MODEL = "tofnet-hand21"
 Run = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 MOST_HANDS = 2
@@ -87,7 +89,7 @@ class Tracker:
     backend: what runs a model that is not loaded, see ``load_model``.
     """
 
-    def __init__(self, model: str | Path | Model = "tofnet-hand21", backend: str = "onnxruntime"):
+    def __init__(self, model: str | Path | Model = DEFAULT_MODEL, backend: str = "onnxruntime"):
         self.model = model if isinstance(model, Model) else load_model(model, backend)
         self._root = self.model.skeleton.parents.index(-1)
         self._previous: list[_Find] = []
@@ -104,10 +106,12 @@ class Tracker:
             yield frame, self.step(frame)
 
     def step(self, frame: Frame) -> list[HandPose]:
-        """The hands in the next frame, knowing those of the frames before."""
+        """The hands in the next frame, knowing those of the frames before.
+
+        Raises HandfastError for a frame without the picture that the model sees.
+        """
         depth_m = None if frame.depth is None else frame.depth_m()
-        picture = proximity_image(depth_m) if frame.amplitude is None else frame.amplitude
-        levels = halvings(picture, self.model.input_size[0])
+        levels = halvings(self._picture(frame, depth_m), self.model.input_size[0])
         # The first look goes where the hand was, the steady one where it is now.
         followed = self._look_steadily(levels, self._look_closely(levels, self._previous))
         followed = [self._remembering(find) for find in followed]
@@ -122,6 +126,21 @@ class Tracker:
             _as_pose(find, side, depth_m, frame.camera)
             for find, side in zip(self._previous, sides, strict=True)
         ]
+
+    def _picture(self, frame: Frame, depth_m: np.ndarray | None) -> np.ndarray:
+        """What of a frame the model sees."""
+        if self.model.card.in_colour:
+            if frame.colour is None:
+                raise HandfastError(
+                    f"frame {frame.index}: {self.model.card.name} needs a picture in colour, got none; give "
+                    f"it a colour video, or choose a model for infrared and depth such as {DEFAULT_MODEL}"
+                )
+            return frame.colour
+        if frame.amplitude is not None:
+            return frame.amplitude
+        if depth_m is not None:
+            return proximity_image(depth_m)
+        return cv2.cvtColor(frame.colour, cv2.COLOR_RGB2GRAY)
 
     def _parts_to_search(self, followed: list[_Find]) -> list[tuple[float, float]]:
         """Which parts of the frame to search beside the whole.
@@ -149,7 +168,7 @@ class Tracker:
         While a hand is followed well, one rough find has to do.
         """
         sure = [find for find in followed if find.score > SURE]
-        views = self._search_views(levels[0].shape, parts)
+        views = self._search_views(levels[0].shape[:2], parts)
         rough = [find for view in self._look(levels, views, self.model.run) for find in view]
         rough = [find for find in _distinct(rough) if all(_apart(find, hand) > SAME_HAND for hand in sure)]
         ideas = rough[: 1 if sure else ROUGH_FINDS]
@@ -172,7 +191,9 @@ class Tracker:
     def _look(self, levels: list[np.ndarray], affines: list[np.ndarray], run: Run) -> list[list[_Find]]:
         """Run the network on the picture seen through each affine: what it finds, per affine."""
         width, height = self.model.input_size
-        views = [normalise_exposure(take_view(levels, A, width, height)) for A in affines]
+        views = [take_view(levels, A, width, height) for A in affines]
+        if not self.model.card.in_colour:
+            views = [normalise_exposure(view) for view in views]
         logits, visibility = run(np.stack(views))
         maps = probabilities(logits)
         keypoints, sharpness = decode_probabilities(maps)

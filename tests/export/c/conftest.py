@@ -177,12 +177,12 @@ class Compiled:
     def __init__(self, folder):
         self.folder = folder
 
-    def run(self, content, build, images):
-        """images: (n, H, W) uint8. Skips the test where a build cannot be made or run."""
+    def run(self, content, build, images, table=None):
+        """images: (n, H, W) uint8; table: of blocks. Skips the test where a build cannot be made or run."""
         if reason := self.missing(build):
             pytest.skip(reason)
         done = subprocess.run(
-            [*EMULATOR.get(build, ()), self._program(content, build)],
+            [*EMULATOR.get(build, ()), self._program(content, build, table)],
             input=images.tobytes(),
             capture_output=True,
             check=False,
@@ -214,9 +214,9 @@ class Compiled:
             return f"this processor cannot run {build}"
         return None
 
-    def _program(self, content, build):
+    def _program(self, content, build, table):
         target, compiler, flags = BUILDS[build]
-        texts = emit(content, "net", target)
+        texts = emit(content, "net", target, table=table)
         key = hashlib.sha256(repr((build, sorted(texts.items()))).encode()).hexdigest()[:16]
         folder = self.folder / f"{build}-{key}"
         program = folder / "program"

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from handfast.codecs import decode_heatmaps, map_to_input
 from handfast.errors import HandfastError
-from handfast.export.c.emit import TARGETS, emit
+from handfast.export.c.emit import emit
 from handfast.export.c.folder import golden_of
+from handfast.export.c.targets import TARGETS
 from handfast.runtime.model import read_model
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from handfast.errors import HandfastError
-from handfast.export.c.emit import TARGETS
 from handfast.export.c.folder import golden_of, write_c
+from handfast.export.c.targets import TARGETS
 from handfast.runtime.model import load_model, read_model
 
 NAME = "tofnet-tof8"

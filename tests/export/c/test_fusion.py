@@ -136,7 +136,7 @@ def test_filters_of_a_block_divide_a_group_s(nets, filters, groups, block):
     x = net.stem(4)
     y = net.conv(x, filters, groups=groups)
     steps, _ = fuse(read_network(net.model(net.conv(y, 4, 3), y), "net"), "net")
-    assert next(step for step in steps if step.target == y).filters == block
+    assert next(step for step in steps if step.target == y).block.filters == block
 
 
 def test_maps_are_made_one_by_one_only_by_a_channel_wise_decoder(nets):

@@ -26,7 +26,11 @@ def test_a_kernel_compiles_by_itself(tmp_path, file):
     # As in every folder of C that is written.
     (tmp_path / "vector.h").write_text('#include "vector_generic.h"\n')
     (tmp_path / "bytes.h").write_text('#include "bytes_generic.h"\n')
-    given = ["-DFILTERS=4", "-DVECTORS=2"] if "_block" in file else ["-DFILTERS=4", "-DMOST=2"]
+    given = (
+        ["-DFILTERS=4", "-DVECTORS=2"]
+        if "_block" in file
+        else ["-DKERNEL=3", "-DFILTERS=4", "-DMOST=2", "-DSIZES=6"]
+    )
     strict = ["-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror", "-Wno-unused-function"]
     folders = [f"-I{folder}" for folder in (tmp_path, KERNELS, KERNELS / "int8")]
     program = tmp_path / "kernel.c"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from handfast.export.c.fusion import MOST_FILTERS, Conv
+from handfast.export.c.fusion import MOST_FILTERS, Block, Conv
 from handfast.export.c.network import Convolution
 from handfast.export.c.packing import edge_table, pack_conv, pack_stem, pack_tail, pack_upsampling
 
@@ -16,26 +16,26 @@ def convolution(weight, bias, groups=1, stride=1, dilation=1):
 
 def walked(step):
     """What ``pack_conv`` makes, without the zeros behind it."""
-    packed, behind = pack_conv(step), MOST_FILTERS - step.filters
+    packed, behind = pack_conv(step), MOST_FILTERS - step.block.filters
     assert packed.dtype == np.float32 and not packed[len(packed) - behind :].any()
     return packed[: len(packed) - behind]
 
 
 def test_a_1x1_convolution_is_walked_channel_by_channel():
     weight = np.array([[1, 2, 3], [4, 5, 6]])[:, :, None, None]  # two filters on three channels
-    packed = walked(Conv("x", "y", convolution(weight, [10, 20])))
+    packed = walked(Conv("x", "y", convolution(weight, [10, 20]), Block(2, 1)))
     np.testing.assert_array_equal(packed, [10, 20, 1, 4, 2, 5, 3, 6])
 
 
 def test_groups_follow_one_another():
     weight = np.array([[1], [2], [3], [4]])[:, :, None, None]  # two groups of two filters on one channel
-    packed = walked(Conv("x", "y", convolution(weight, [10, 20, 30, 40], groups=2)))
+    packed = walked(Conv("x", "y", convolution(weight, [10, 20, 30, 40], groups=2), Block(2, 1)))
     np.testing.assert_array_equal(packed, [10, 20, 1, 2, 30, 40, 3, 4])
 
 
 def test_filters_beyond_a_block_come_in_blocks():
     weight = np.arange(9)[:, None, None, None]  # 9 filters: three blocks of 3
-    packed = walked(Conv("x", "y", convolution(weight, 100 + np.arange(9))))
+    packed = walked(Conv("x", "y", convolution(weight, 100 + np.arange(9)), Block(3, 2)))
     np.testing.assert_array_equal(
         packed, [100, 101, 102, 0, 1, 2, 103, 104, 105, 3, 4, 5, 106, 107, 108, 6, 7, 8]
     )
@@ -45,7 +45,7 @@ def test_a_3x3_convolution_is_walked_column_by_column():
     # A weight says where it is: 1000 filter + 100 channel + 10 row + column.
     filters, channels, rows, columns = np.ogrid[:2, :2, :3, :3]
     weight = 1000 * filters + 100 * channels + 10 * rows + columns
-    packed = walked(Conv("x", "y", convolution(weight, [-1, -2])))
+    packed = walked(Conv("x", "y", convolution(weight, [-1, -2]), Block(2, 1)))
     np.testing.assert_array_equal(packed[:2], [-1, -2])
     first_column = [0, 1000, 10, 1010, 20, 1020, 100, 1100, 110, 1110, 120, 1120]
     np.testing.assert_array_equal(packed[2:], np.add.outer(range(3), first_column).ravel())
@@ -54,7 +54,7 @@ def test_a_3x3_convolution_is_walked_column_by_column():
 def test_a_tail_s_weights_come_behind_those_of_its_group():
     weight = np.ones((2, 1, 3, 3)) * [[[[1]]], [[[2]]]]  # two groups of one filter
     tail = convolution(np.array([[5], [6], [7], [8]])[:, :, None, None], [50, 60, 70, 80], groups=2)
-    packed = walked(Conv("x", "y", convolution(weight, [10, 20], groups=2), tail=tail))
+    packed = walked(Conv("x", "y", convolution(weight, [10, 20], groups=2), Block(1, 1), tail=tail))
     np.testing.assert_array_equal(packed, [10, *[1] * 9, 50, 5, 60, 6, 20, *[2] * 9, 70, 7, 80, 8])
     np.testing.assert_array_equal(pack_tail(tail), [50, 5, 60, 6, 70, 7, 80, 8])
 

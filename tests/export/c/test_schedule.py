@@ -5,10 +5,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from handfast.export.c.blocks import choose_blocks
 from handfast.export.c.fusion import Conv, Plain, Stem, UpsampleDepthwise, fuse
 from handfast.export.c.network import Concat, GlobalMax, MaxPool, read_network
 from handfast.export.c.plan import BEFORE_LAST, SCRATCH, plan_arena
 from handfast.export.c.schedule import Clear, Copy, Rows, Run
+from handfast.export.c.targets import TARGETS
 from handfast.runtime.model import PACKAGED, read_model
 
 NOISE, ZERO = -2, -1
@@ -139,17 +141,17 @@ class Replay:
         per_group, inputs = len(conv.weight) // conv.groups, conv.weight.shape[1]
         taps = (-1, 0, 1) if conv.kernel == 3 else (0,)
         below = 1 if self.plan.place(run.target).jump else conv.dilation
-        for block in range(len(conv.weight) // step.filters):
-            first = block * step.filters
+        for block in range(len(conv.weight) // step.block.filters):
+            first = block * step.block.filters
             group = first // per_group
             read = group * inputs + np.arange(inputs)
             if step.tail:
                 tails = len(step.tail.weight) // conv.groups
                 made = group * tails + np.arange(tails)
             elif step.shuffle > 1:
-                made = group + (first % per_group + np.arange(step.filters)) * step.shuffle
+                made = group + (first % per_group + np.arange(step.block.filters)) * step.shuffle
             else:
-                made = first + np.arange(step.filters)
+                made = first + np.arange(step.block.filters)
             for row in range(run.target.count):
                 y = self.row_of(step.source, run.source, read[0], row)
                 for tap in taps:
@@ -163,6 +165,7 @@ def replay(content, limit):
     """Plan and replay. limit: of the arena, as a part of that of whole layers; None for these."""
     network = read_network(content, "net")
     steps, early_out_step = fuse(network, "net")
+    steps = choose_blocks(network, steps, TARGETS["avx2"], {})
     plan = plan_arena(network, steps, early_out_step, None)
     if limit is not None:
         plan = plan_arena(network, steps, early_out_step, int(limit * 4 * plan.floats))

@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.resources import files
 
 import numpy as np
 
 from handfast.errors import HandfastError
+from handfast.export.c.blocks import Table, choose_blocks, measured, runs
 from handfast.export.c.calls import as_lines, call_of, upsampling
 from handfast.export.c.fusion import Conv, Plain, Stem, Step, UpsampleDepthwise, fuse
 from handfast.export.c.interface import functions, header, identifier, may_be_there
@@ -15,6 +15,7 @@ from handfast.export.c.network import Network, read_network
 from handfast.export.c.packing import edge_table, pack_conv, pack_stem, pack_tail, pack_upsampling
 from handfast.export.c.plan import BEFORE_LAST, SCRATCH, Plan, plan_arena
 from handfast.export.c.schedule import Run
+from handfast.export.c.targets import TARGETS, Target
 
 KERNELS = files("handfast") / "export" / "c" / "kernels"
 KERNEL_HEADERS = (
@@ -29,35 +30,19 @@ KERNEL_HEADERS = (
 )
 
 
-@dataclass(frozen=True)
-class Target:
-    """A kind of processor. header: its vectors. sums: how many vectors of sums the registers hold beside what
-    is multiplied. flags: what the compiler needs to know, for the Makefile."""
-
-    header: str
-    sums: int
-    flags: str
-    compiler: str = "cc"
-
-
-BARE_ARM = " -mthumb -mfloat-abi=hard"
-TARGETS = {
-    "generic": Target("vector_generic.h", 12, "-O3"),
-    "avx2": Target("vector_avx2.h", 12, "-O3 -mavx2 -mfma"),
-    "avx512": Target("vector_avx512.h", 25, "-O3 -mavx512f -mavx512bw -mavx512vl -mfma"),
-    "neon": Target("vector_neon.h", 24, "-O3", "aarch64-linux-gnu-gcc"),
-    "mve": Target("vector_mve.h", 6, "-O3 -mcpu=cortex-m55" + BARE_ARM, "arm-none-eabi-gcc"),
-    "wasm": Target("vector_wasm.h", 12, "-O3 --target=wasm32 -msimd128 -nostdlib", "clang"),
-    "cortex-m4": Target("vector_generic.h", 24, "-O3 -mcpu=cortex-m4" + BARE_ARM, "arm-none-eabi-gcc"),
-}
-MOST_VECTORS = 5
 ARENA_LIMIT_BYTES = 110_000  # what strips are made for; larger networks need more
 
 
 def emit(
-    content: bytes, name: str, target: str, arena_limit_bytes: int | None = ARENA_LIMIT_BYTES
+    content: bytes,
+    name: str,
+    target: str,
+    arena_limit_bytes: int | None = ARENA_LIMIT_BYTES,
+    table: Table | None = None,
 ) -> dict[str, str]:
     """The files of an ONNX model as C for a target of ``TARGETS``: {file name: text}.
+
+    table: the blocks to run convolutions in; None for those that were measured.
 
     Raises HandfastError for an unknown target, and for a layer that has no kernel, by its name.
     """
@@ -65,9 +50,10 @@ def emit(
         raise HandfastError(f"target {target!r}: expected {', '.join(TARGETS)}")
     network = read_network(content, name)
     steps, before_early_out = fuse(network, name)
+    chosen = TARGETS[target]
+    steps = choose_blocks(network, steps, chosen, measured(target) if table is None else table)
     plan = plan_arena(network, steps, before_early_out, arena_limit_bytes)
     stem = identifier(name)
-    chosen = TARGETS[target]
     return {
         f"{stem}.h": header(stem, network, 4 * plan.floats),
         f"{stem}.c": _code(stem, network, steps, plan, chosen),
@@ -138,7 +124,7 @@ def _code(stem: str, network: Network, steps: Sequence[Step], plan: Plan, target
 #include "maps.h"
 #include "stem.h"
 #include "keypoints.h"
-{_kernels(steps, target)}
+{_kernels(network, steps, plan, target)}
 #include "{stem}_weights.h"
 
 {"".join(_layer(index, network, steps[index], plan) for index in range(len(steps)))}
@@ -165,12 +151,23 @@ static void heatmap(float *arena, int map, float *out)
 {functions(stem, network, 4 * plan.offsets[SCRATCH])}"""
 
 
-def _kernels(steps: Sequence[Step], target: Target) -> str:
-    """The convolutions for each number of filters that the layers' blocks have."""
+def _kernels(network: Network, steps: Sequence[Step], plan: Plan, target: Target) -> str:
+    """The convolutions for each number of filters that the layers' blocks have, on those numbers of vectors
+    that are met."""
+    most: dict[tuple[int, int], set[int]] = {}
+    sizes: dict[tuple[int, int], set[int]] = {}
+    for run in plan.operations:
+        if isinstance(run, Run) and isinstance(step := steps[run.index], Conv):
+            kernel, vectors = (step.convolution.kernel, step.block.filters), step.block.vectors
+            pixels = run.target.count * network.shapes[step.source][2]
+            most.setdefault(kernel, set()).add(vectors)
+            sizes.setdefault(kernel, set()).update(runs(-(-pixels // target.lanes), vectors))
     return "".join(
-        f"#define FILTERS {n}\n#define MOST {max(1, min(MOST_VECTORS, target.sums // n))}\n"
-        '#include "conv_layers.h"\n#undef FILTERS\n#undef MOST\n'
-        for n in sorted({step.filters for step in steps if isinstance(step, Conv)})
+        f"#define KERNEL {kernel}\n#define FILTERS {filters}\n"
+        f"#define MOST {max(own) if len(own) == 1 else 'layer->vectors'}\n"
+        f"#define SIZES {sum(1 << vectors for vectors in sizes[kernel, filters])}\n"
+        '#include "conv_layers.h"\n#undef KERNEL\n#undef FILTERS\n#undef MOST\n#undef SIZES\n'
+        for (kernel, filters), own in sorted(most.items())
     )
 
 
@@ -185,7 +182,8 @@ def _layer(index: int, network: Network, step: Step, plan: Plan) -> str:
     tail = len(step.tail.weight) // conv.groups if step.tail else 0
     values = {
         "groups": conv.groups,
-        "blocks": outputs // step.filters,
+        "blocks": outputs // step.block.filters,
+        "vectors": step.block.vectors,
         "channels": channels,
         "in_plane": source.plane,
         "out_plane": target.plane,

@@ -17,10 +17,11 @@ from handfast.export.c.byte_steps import (
     UpsampledSum,
     byte_steps,
 )
-from handfast.export.c.emit import KERNELS, TARGETS, vector_files
+from handfast.export.c.emit import KERNELS, vector_files
 from handfast.export.c.interface import functions, header, identifier, may_be_there
 from handfast.export.c.network import Concat, GlobalMax, MaxPool
 from handfast.export.c.packing import edge_table
+from handfast.export.c.targets import TARGETS
 
 PIXEL_OFFSETS = {"neon": 128}  # see bytes_neon.h
 BYTE_FLAGS = {"avx512": " -mavx512vnni"}  # what the compiler needs to know beside ``Target.flags``
@@ -28,7 +29,7 @@ BYTE_KERNELS = ("sum_block.h", "sums.h", "upsampled_sums.h", "byte_maps.h")
 
 
 def emit_int8(network: QuantisedNetwork, name: str, target: str) -> dict[str, str]:
-    """The files of a quantised network as C for a target of ``emit.TARGETS``: {file name: text}.
+    """The files of a quantised network as C for a target of ``targets.TARGETS``: {file name: text}.
 
     Raises HandfastError for an unknown target, and for a layer that has no kernel, by its name.
     """

@@ -12,10 +12,11 @@ from handfast.codecs import decode_heatmaps, map_to_input
 from handfast.compression.calibration import calibration_images
 from handfast.compression.integer import integer_logits
 from handfast.compression.quantise import QuantisedNetwork, quantise
-from handfast.export.c.emit import TARGETS, emit
+from handfast.export.c.emit import emit
 from handfast.export.c.emit_int8 import BYTE_FLAGS, emit_int8
 from handfast.export.c.interface import identifier
 from handfast.export.c.network import Convolution, read_network
+from handfast.export.c.targets import TARGETS
 from handfast.files import write_whole
 from handfast.geometry import fit_affine
 from handfast.sensors.images import normalise_exposure

@@ -19,6 +19,18 @@ from handfast.export.c.network import (
 MOST_FILTERS = 8  # in a block, beside a few vectors of pixels
 
 
+@dataclass(frozen=True, order=True)
+class Block:
+    """Sums that a convolution keeps in registers: of some filters of a group, on some vectors of pixels."""
+
+    filters: int
+    vectors: int
+
+    @property
+    def sums(self) -> int:
+        return self.filters * self.vectors
+
+
 @dataclass(frozen=True, eq=False)
 class Stem:
     """A 3x3 convolution of stride 2 on the image, its ReLU, and 2x2 pooling."""
@@ -32,24 +44,20 @@ class Stem:
 class Conv:
     """A 1x1 or 3x3 convolution of stride 1.
 
-    shuffle: groups by which its output's channels are dealt out, 1 for none. tail: the 1x1 convolution that
-    takes each group's outputs while they are in registers. residual: a map that is added to the output, tail
-    included. relu: after all of it; the ReLU before a tail is the convolution's own.
+    block: how many of a group's filters run at once, on how many vectors of pixels at most. shuffle: groups
+    by which its output's channels are dealt out, 1 for none. tail: the 1x1 convolution that takes each
+    group's outputs while they are in registers. residual: a map that is added to the output, tail included.
+    relu: after all of it; the ReLU before a tail is the convolution's own.
     """
 
     source: str
     target: str
     convolution: Convolution
+    block: Block
     shuffle: int = 1
     tail: Convolution | None = None
     residual: str | None = None
     relu: bool = False
-
-    @property
-    def filters(self) -> int:
-        """Of a block: the most that divide a group's."""
-        filters = len(self.convolution.weight) // self.convolution.groups
-        return max(n for n in range(1, MOST_FILTERS + 1) if filters % n == 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +99,7 @@ def reads(step: Step) -> tuple[str, ...]:
 
 
 def fuse(network: Network, name: object) -> tuple[tuple[Step, ...], int]:
-    """-> the steps, and how many of them run before the early-out.
+    """-> the steps, and how many of them run before the early-out; convolutions in blocks of a single vector.
 
     Raises HandfastError that names the first layer for which there is no kernel.
     """
@@ -150,7 +158,9 @@ class _Fusion:
             return self._stem(layer)
         if (layer.stride, layer.kernel, layer.pad) not in ((1, 1, 0), (1, 3, layer.dilation)):
             return None
-        step = Conv(layer.source, layer.target, layer, relu=layer.relu)
+        outputs = len(layer.weight) // layer.groups
+        filters = max(n for n in range(1, MOST_FILTERS + 1) if outputs % n == 0)
+        step = Conv(layer.source, layer.target, layer, Block(filters, 1), relu=layer.relu)
         follower = self._only_reader(layer.target)
         if isinstance(follower, Shuffle):
             if layer.kernel != 1 or follower.groups != layer.groups:

@@ -12,7 +12,7 @@ def pack_conv(step: Conv) -> np.ndarray:
     Zeros at the end let a kernel fetch MOST_FILTERS weights at a time.
     """
     parts = []
-    conv, filters = step.convolution, step.filters
+    conv, filters = step.convolution, step.block.filters
     blocks = len(conv.weight) // filters
     # [group and block][filter][channel][row][column] -> column, channel, row, filter: for 1x1 channel, filter
     weight = conv.weight.reshape(blocks, filters, *conv.weight.shape[1:]).transpose(0, 4, 2, 3, 1)

@@ -24,6 +24,7 @@
 typedef struct {
     int groups;
     int blocks;     /* of filters in a group */
+    int vectors;    /* of pixels that a block has, where there are so many */
     int channels;   /* that a filter reads */
     int in_plane;   /* floats from a channel to the next */
     int out_plane;

@@ -1,0 +1,85 @@
+"""How sure is DIR-Net of each key-point? Figure 4 of its paper: the variances that it expects, as heat-maps.
+
+.venv/bin/python benchmarks/uncertainty.py MODEL IMAGE [IMAGE ...] --out SHEET.png [--left]
+    [--rule gate|variance|never]
+
+MODEL is a packaged network or a folder of handfast export. The middle square of each image is taken as the
+crop of a hand, a right one unless told otherwise: about 1.6 times as wide as the hand. Over the darkened crop
+each key-point is a Gaussian of its expected deviation, all of the same height: what is certain is a dot, what
+is not spreads.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from handfast.errors import HandfastError
+from handfast.files import check_ending, write_whole
+from handfast.runtime.dirnet import RULES, ExitRule, RefinedHand, RefinementModel, load_dirnet
+from handfast.sensors.colour_crop import SquareBox, crop_colour
+from handfast.tracking.drawing import contact_sheet, draw_caption, png_bytes
+
+TILE_PX, COLUMNS = 320, 4
+DARKENED = 0.45
+
+
+def heat_of(keypoints_px: np.ndarray, deviation_px: np.ndarray, size_px: int) -> np.ndarray:
+    """Key-points (K, 2) and their deviations (K,) in a square picture -> (S, S) 0..1: the highest of their
+    Gaussians, each 1 at its key-point."""
+    pixels = np.arange(size_px)
+    x, y = (((pixels - of_axis[:, None]) / deviation_px[:, None]) ** 2 for of_axis in keypoints_px.T)
+    return np.exp(-(x[:, None, :] + y[:, :, None]) / 2).max(axis=0)
+
+
+def draw_uncertainty(crop: np.ndarray, hand: RefinedHand) -> np.ndarray:
+    """What is known of the hand in a crop (S, S, 3) uint8, red, green, blue -> a tile, blue, green, red."""
+    scale = TILE_PX / len(crop)
+    heat = heat_of((hand.keypoints_px + 0.5) * scale - 0.5, hand.deviation_px * scale, TILE_PX)
+    colours = cv2.applyColorMap((255 * heat).astype(np.uint8), cv2.COLORMAP_INFERNO)
+    picture = cv2.cvtColor(cv2.resize(crop, (TILE_PX, TILE_PX)), cv2.COLOR_RGB2BGR)
+    tile = (DARKENED * picture * (1 - heat[..., None]) + colours * heat[..., None]).astype(np.uint8)
+    draw_caption(tile, f"{hand.loops} loops, {hand.deviation_px.mean():.1f} px")
+    return tile
+
+
+def middle_of(path: Path, size_px: int, is_left: bool) -> np.ndarray:
+    """The middle square of a picture as a crop of a right hand. Raises HandfastError for another file."""
+    picture = cv2.imread(str(path))
+    if picture is None:
+        raise HandfastError(f"{path}: expected a picture of a hand")
+    height, width = picture.shape[:2]
+    box = SquareBox(((width - 1) / 2, (height - 1) / 2), min(height, width))
+    return crop_colour(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), box, size_px, mirrored=is_left).image
+
+
+def sheet(model: RefinementModel, paths: Sequence[Path], is_left: bool) -> np.ndarray:
+    """A tile for each picture."""
+    crops = [middle_of(path, model.card.input["width"], is_left) for path in paths]
+    return contact_sheet(
+        [draw_uncertainty(crop, model.refine(crop)) for crop in crops], min(COLUMNS, len(crops))
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("model")
+    parser.add_argument("images", nargs="+", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--left", action="store_true", help="they are left hands, to be seen in the mirror")
+    parser.add_argument("--rule", choices=RULES, help="when to leave the loop, else as the model does")
+    options = parser.parse_args()
+    try:
+        check_ending(options.out, ".png")
+        model = load_dirnet(options.model, ExitRule(options.rule) if options.rule else None)
+        write_whole(options.out, png_bytes(sheet(model, options.images, options.left)))
+    except HandfastError as error:
+        parser.error(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""What DIR-Net's loops cost: milliseconds against loops, beside what their multiply-accumulates say."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+
+import numpy as np
+import torch
+
+from handfast.bench.measure import Watch, keep_freed_memory, one_core, quietest_medians_s, threads_used
+from handfast.bench.silence import silence
+from handfast.errors import HandfastError
+from handfast.export.dirnet import export_dirnet
+from handfast.models import MODELS
+from handfast.runtime.dirnet import Engine, ExitRule, RefinementModel, load_dirnet
+from handfast.runtime.model import DIRNET_GRAPHS, PACKAGED
+from handfast.training.checkpoint import load_checkpoint
+from handfast.training.dirnet import DIRNetRecipe
+from handfast.training.loop import model_card
+
+NEVER = ExitRule("never")
+
+
+@dataclass(frozen=True)
+class LoopRow:
+    """A crop that is refined ``loops`` times after the first estimate.
+
+    total_ms: a whole run, from the crop on. extract_ms, refine_ms, attend_ms: of it, what each graph took.
+    over_macs: how much more of the first estimate's time a loop took in the mean than of its MACs; 1 if time
+    followed MACs, None without loops.
+    """
+
+    loops: int
+    extract_ms: float
+    refine_ms: float
+    attend_ms: float
+    total_ms: float
+    macs: int
+    over_macs: float | None
+
+
+@dataclass(frozen=True)
+class LoopReport:
+    """A row for each number of loops in one back end; none where ``problem`` says why.
+
+    loop_ms: what one more loop takes in the mean.
+    """
+
+    backend: str
+    installed: bool
+    loop_ms: float | None = None
+    rows: tuple[LoopRow, ...] = ()
+    problem: str | None = None
+
+
+class _Run:
+    """A whole run of so many loops, on noise, that notes what each graph takes: beside the others, since they
+    put each other's weights out of the caches."""
+
+    def __init__(self, model: RefinementModel, loops: int) -> None:
+        engines = {graph: self._noting(graph, engine) for graph, engine in model.engines.items()}
+        self.model = replace(model, max_loops=loops, engines=engines)
+        self.image = _noise(model)
+        self._spent_s: dict[str, float] = {}
+        self._runs_s: list[tuple[float, dict[str, float]]] = []
+
+    def __call__(self) -> None:
+        self._spent_s = dict.fromkeys(DIRNET_GRAPHS, 0.0)
+        start_s = perf_counter()
+        self.model.refine(self.image)
+        self._runs_s.append((perf_counter() - start_s, self._spent_s))
+
+    def parts_ms(self, total_s: float) -> dict[str, float]:
+        """What each graph took in the run that is the nearest to one of this length."""
+        _, spent_s = min(self._runs_s, key=lambda run: abs(run[0] - total_s))
+        return {graph: 1000 * time_s for graph, time_s in spent_s.items()}
+
+    def _noting(self, graph: str, engine: Engine) -> Engine:
+        def run(inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+            start_s = perf_counter()
+            outputs = engine(inputs)
+            self._spent_s[graph] += perf_counter() - start_s
+            return outputs
+
+        return run
+
+
+def measure_loops(
+    name_or_path: str, backends: Sequence[str], rounds: int, seconds: float, watch: Watch
+) -> tuple[LoopReport, ...]:
+    """Time DIR-Net in some of the back ends of ``load_dirnet``, all in turns on one core; a report each.
+
+    name_or_path: what ``load_dirnet`` takes; a checkpoint; or a name in MODELS, whose weights are random
+    then. seconds, watch: as ``measure`` has them. The times are the quietest medians. No run ends early.
+
+    Raises HandfastError as the checkpoint or ``load_dirnet`` does, and for a network without loops.
+    """
+    keep_freed_memory()
+    with TemporaryDirectory() as folder:
+        path = _exported(name_or_path, Path(folder) / "dirnet")
+        if load_dirnet(path).max_loops == 0:
+            raise HandfastError(f"model {name_or_path}: expected loops to time; it has not learnt any")
+        ready = {
+            backend: _made_ready(path, backend) for backend in watch(backends, "making ready", len(backends))
+        }
+    runs = {
+        (backend, loops): _Run(model, loops)
+        for backend, model in ready.items()
+        if isinstance(model, RefinementModel)
+        for loops in range(model.max_loops + 1)
+    }
+    with one_core():
+        times_s = quietest_medians_s(runs, watch(range(rounds), "timing", rounds), seconds / rounds)
+    return tuple(
+        _timed(model, [(runs[of, n], time_s) for (of, n), time_s in times_s.items() if of == backend])
+        if isinstance(model, RefinementModel)
+        else model
+        for backend, model in ready.items()
+    )
+
+
+def _exported(name_or_path: str, folder: Path) -> Path | str:
+    """What ``load_dirnet`` takes."""
+    if name_or_path.endswith(".safetensors"):
+        net, card = load_checkpoint(Path(name_or_path))
+    elif name_or_path in MODELS and name_or_path not in PACKAGED:
+        torch.manual_seed(0)
+        net = MODELS[name_or_path]().eval()
+        recipe = DIRNetRecipe(model=name_or_path, skeleton="hand21", epochs=1, loops=net.max_loops)
+        card = model_card(recipe, "nothing", 0, {})
+    else:
+        return name_or_path
+    export_dirnet(net, card, folder)
+    return folder
+
+
+def _made_ready(path: Path | str, backend: str) -> RefinementModel | LoopReport:
+    with silence():
+        model = load_dirnet(path, NEVER, backend)
+    if model.backend != backend:
+        return LoopReport(backend, False, problem=f"pip install {backend}")
+    if (threads := threads_used(lambda: model.refine(_noise(model)))) > 1:
+        return LoopReport(backend, True, problem=f"runs on {threads} threads instead of one")
+    return model
+
+
+def _noise(model: RefinementModel) -> np.ndarray:
+    size_px = model.card.input["width"]
+    return np.random.default_rng(0).integers(0, 256, (size_px, size_px, 3), dtype=np.uint8)
+
+
+def _timed(model: RefinementModel, runs: Sequence[tuple[_Run, float]]) -> LoopReport:
+    """runs: of no loop, one, and so on, with what they took, s."""
+    card, (_, first_s) = model.card, runs[0]
+    rows = tuple(
+        LoopRow(
+            loops=loops,
+            **{f"{graph}_ms": time_ms for graph, time_ms in run.parts_ms(total_s).items()},
+            total_ms=1000 * total_s,
+            macs=card.macs + loops * card.loop_macs,
+            over_macs=(total_s / first_s - 1) / (loops * card.loop_macs / card.macs) if loops else None,
+        )
+        for loops, (run, total_s) in enumerate(runs)
+    )
+    loop_ms = (rows[-1].total_ms - rows[0].total_ms) / model.max_loops
+    return LoopReport(model.backend, True, loop_ms, rows)

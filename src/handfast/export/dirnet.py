@@ -1,0 +1,168 @@
+"""DIR-Net as three graphs, so that leaving the loop early saves the time of what is not run: ``extract``
+once, ``refine`` in every loop, ``attend`` between two. ``runtime.dirnet`` drives them.
+
+The refiner's weights are there once. Its normalisations, which each loop has its own of, become tables of
+scales and shifts, and the graph is told the row.
+"""
+
+import copy
+import json
+import os
+from pathlib import Path
+from shutil import rmtree
+
+import onnx
+import torch
+from onnx import ModelProto
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from handfast.errors import HandfastError
+from handfast.evaluation.cost import measure_cost
+from handfast.export.card import CARD_KEY
+from handfast.export.onnx import traced_graph
+from handfast.models.dirnet import DIRNet, LoopNorm
+
+EPSILON = 1e-5  # of torch's batch normalisation
+# Unless the card says otherwise: no gate has learnt when to leave.
+DEFAULTS = {"hand": "open", "exit_rule": {"name": "never"}}
+MANO_LICENCE = "Apache-2.0, but for MANO's hand in it, which may not be passed on"
+REFINED = ("joints_3d", "joints_2d", "log_variance_2d", "log_variance_3d", "exit_logits")
+
+
+def export_dirnet(net: DIRNet, card: dict, folder: Path) -> dict:
+    """Write a net in evaluation mode as ``folder``/extract.onnx, refine.onnx and attend.onnx, all or none;
+    -> the card as written into each, under ``handfast_card``.
+
+    extract: ``image`` (1, 3, S, S) float32, 0..1 -> ``features``. refine: ``features``, which in all loops
+    but the first were attended to, and ``loop`` () int64 -> what ``Estimate`` has in ``REFINED``, and
+    ``encoded``. attend: ``features`` as extracted, but not where the net feeds back directly, and ``encoded``
+    -> ``attended``, the features to refine next. One crop at a time: each leaves the loop by itself.
+
+    S and the highest ``loop`` are as the card says. In it ``macs`` and ``flops`` become those of the first
+    estimate, ``loop_macs`` and ``loop_flops`` those of going on once.
+
+    Raises HandfastError for a folder with something in it, and for one that cannot be written.
+    """
+    folded = _folded(net, card["loops"])
+    graphs = _graphs(folded, card["input"]["height"])
+    costs = {name: measure_cost(graph) for name, graph in graphs.items()}
+    macs, loop_macs = (
+        sum(costs[name].macs for name in names) for names in (("extract", "refine"), ("attend", "refine"))
+    )
+    card = DEFAULTS | card
+    card |= {
+        # Read off the graph, the hand model's constants would be among them.
+        "parameters": sum(parameter.numel() for parameter in folded.parameters()),
+        "macs": macs,
+        "flops": 2 * macs,
+        "loop_macs": loop_macs,
+        "loop_flops": 2 * loop_macs,
+        "weight_bytes": sum(cost.weight_bytes for cost in costs.values()),
+    }
+    if card["hand"] == "mano":
+        card["licence"] = MANO_LICENCE
+    for graph in graphs.values():
+        graph.metadata_props.add(key=CARD_KEY, value=json.dumps(card))
+        onnx.checker.check_model(graph, full_check=True)
+    _write_folder(folder, {f"{name}.onnx": graph.SerializeToString() for name, graph in graphs.items()})
+    return card
+
+
+class _TableNorm(nn.Module):
+    """``LoopNorm`` in evaluation as a table of ``loops`` + 1 scales and shifts.
+
+    Applied as a normalisation that has nothing to subtract or to divide by: one operator, which ONNX Runtime
+    is faster at than at a product and a sum.
+    """
+
+    def __init__(self, norm: LoopNorm, loops: int) -> None:
+        super().__init__()
+        scale, shift = _scale_and_shift(norm)
+        self.scale, self.shift = nn.Parameter(scale[: loops + 1]), nn.Parameter(shift[: loops + 1])
+        self.register_buffer("zeros", torch.zeros_like(scale[0]))
+        self.register_buffer("ones", torch.ones_like(scale[0]))
+
+    def forward(self, x: Tensor, loop: Tensor) -> Tensor:
+        return F.batch_norm(x, self.zeros, self.ones, self.scale[loop], self.shift[loop], eps=0.0)
+
+
+class _NoNorm(nn.Module):
+    """What is left of a normalisation that went into the convolution before it."""
+
+    def forward(self, x: Tensor, loop: int) -> Tensor:
+        return x
+
+
+class _Refine(nn.Module):
+    def __init__(self, net: DIRNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, features: Tensor, loop: Tensor) -> tuple[Tensor, ...]:
+        estimate, encoded = self.net.refine(features, loop)
+        return *(getattr(estimate, name) for name in REFINED), encoded
+
+
+@torch.no_grad()
+def _folded(net: DIRNet, loops: int) -> DIRNet:
+    """A copy that computes the same up to ``loops``."""
+    net = copy.deepcopy(net)
+    stem = net.extractor.stem[0]
+    stem[0], stem[1] = fuse_conv_bn_eval(stem[0], stem[1]), nn.Identity()
+    for phase in net.extractor.phases:
+        for convolution, norm in _normalised(phase):
+            scale, shift = _scale_and_shift(getattr(phase, norm))
+            weight = getattr(phase, convolution)
+            weight.weight *= scale[0, :, None, None, None]
+            weight.bias = nn.Parameter(shift[0])
+            setattr(phase, norm, _NoNorm())
+    for phase in net.refiner.phases:
+        for _, norm in _normalised(phase):
+            setattr(phase, norm, _TableNorm(getattr(phase, norm), loops))
+    return net.eval()
+
+
+def _normalised(phase: nn.Module) -> list[tuple[str, str]]:
+    """The names of its convolutions and of their normalisations."""
+    pairs = [("conv1", "norm1"), ("conv2", "norm2")]
+    return pairs if phase.shortcut is None else [*pairs, ("shortcut", "shortcut_norm")]
+
+
+def _scale_and_shift(norm: LoopNorm) -> tuple[Tensor, Tensor]:
+    """(loops, channels) each."""
+    scale = norm.weight / (norm.running_var + EPSILON).sqrt()
+    return scale, norm.bias - norm.running_mean * scale
+
+
+@torch.no_grad()
+def _graphs(net: DIRNet, size_px: int) -> dict[str, ModelProto]:
+    image, loop = torch.zeros(1, 3, size_px, size_px), torch.tensor(0)
+    features = net.extract(image)
+    _, encoded = net.refine(features, loop)
+    return {
+        "extract": traced_graph(net.extractor, {"image": image}, ["features"]),
+        "refine": traced_graph(_Refine(net), {"features": features, "loop": loop}, [*REFINED, "encoded"]),
+        "attend": traced_graph(net.feedback, {"features": features, "encoded": encoded}, ["attended"]),
+    }
+
+
+def _write_folder(folder: Path, contents: dict[str, bytes]) -> None:
+    """Files in a new folder, or in one with nothing in it. It has its name only once it is complete."""
+    part = folder.parent / f".{folder.name}.part"
+    try:
+        if folder.exists() and any(folder.iterdir()):
+            raise HandfastError(f"{folder}: expected a new or an empty folder; choose another --out")
+        part.mkdir(parents=True, exist_ok=True)
+        for name, content in contents.items():
+            (part / name).write_bytes(content)
+        if folder.exists():
+            folder.rmdir()
+        os.replace(part, folder)
+    except OSError as error:
+        raise HandfastError(
+            f"{folder}: cannot be written ({error.strerror}); make room or choose another place"
+        ) from error
+    finally:
+        rmtree(part, ignore_errors=True)  # gone if all went well

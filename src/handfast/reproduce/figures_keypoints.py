@@ -1,0 +1,30 @@
+"""The curves of key-point nets."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from handfast.evaluation.keypoints import PCK_THRESHOLDS_PX
+from handfast.reproduce.plots import in_percent, style_of
+from handfast.reproduce.tables import Result, Table, summarise
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def draw_pck(figure: "Figure", table: Table, found: Mapping[str, list[Result]]) -> None:
+    """The share of key-points within each threshold."""
+    figure.set_size_inches(9, 4.5)
+    axes = figure.subplots()
+    axes.set_title(f"{table.path}: visible key-points within the threshold (PCK)", loc="left", fontsize=10)
+    for index, (name, of_row) in enumerate(found.items()):
+        summary = summarise(table, name, of_row)
+        axes.plot(
+            PCK_THRESHOLDS_PX,
+            [100 * share for share in summary.score["pck"]],
+            label=f"{name}: mean {summary.value:.2f} px",
+            **style_of(index),
+        )
+    axes.set_xlabel("threshold (px at 160 x 120)")
+    axes.set_xlim(0, PCK_THRESHOLDS_PX[-1])
+    axes.set_xticks(range(0, PCK_THRESHOLDS_PX[-1] + 1, 5))
+    in_percent(axes)

@@ -1,0 +1,182 @@
+"""Run DIR-Net: three graphs, and a loop over two of them that ends when the network knows enough.
+
+``extract`` sees a crop once; ``refine`` says where the joints are, how sure it is of each, and whether to go
+on; ``attend`` prepares the next refinement. What is not needed is not run.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from handfast.errors import HandfastError
+from handfast.runtime.dense import OPENVINO_OPTIONS
+from handfast.runtime.model import DIRNET_GRAPHS, ModelCard, card_of, open_session, read_graphs
+from handfast.skeleton import SKELETONS, Skeleton
+
+BACKENDS = ("onnxruntime", "openvino")
+RULES = ("gate", "variance", "never")
+# The units of the log variances: hundredths of the crop, and cm.
+CROP_SHARE, CENTIMETRE_M = 0.01, 0.01
+
+
+@dataclass(frozen=True)
+class ExitRule:
+    """When to leave the loop.
+
+    name: "gate", the learned one (section 4.2), "variance" (section 4.1), or "never", to run all loops.
+    temperature: tau_gate, which softens what the gate says; the higher, the sooner it leaves. variance:
+    tau_var; it leaves once the mean variance of the 2D coordinates, in hundredths of the crop squared, is no
+    more.
+
+    The gate's policy is a random one. Here it leaves at the median of when that would: as soon as the
+    probability that it had left by now reaches one half. Raises HandfastError for settings that mean nothing.
+    """
+
+    name: str = "gate"
+    temperature: float = 1.0
+    variance: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.name not in RULES:
+            raise HandfastError(f"exit rule: expected one of {', '.join(RULES)}, got {self.name!r}")
+        for what in ("temperature", "variance"):
+            if not 0 < getattr(self, what) < np.inf:
+                raise HandfastError(f"exit rule: {what} must be above 0, got {getattr(self, what)}")
+
+
+@dataclass(frozen=True, eq=False)
+class RefinedHand:
+    """What is known of the hand in a crop.
+
+    joints_m (21, 3): from the wrist, along the crop's axes. keypoints_px (21, 2): in the crop.
+    deviation_px (21,), deviation_m (21,): the standard deviations that the network expects, along one axis;
+    that of the wrist in space means nothing. loops: how often it went on after the first estimate.
+    """
+
+    joints_m: np.ndarray
+    keypoints_px: np.ndarray
+    deviation_px: np.ndarray
+    deviation_m: np.ndarray
+    loops: int
+
+
+# What a graph may be given, by name -> its outputs in order.
+Engine = Callable[[dict[str, np.ndarray]], list[np.ndarray]]
+
+
+@dataclass(frozen=True, eq=False)
+class RefinementModel:
+    """DIR-Net ready to run. backend: which of ``BACKENDS`` runs it. engines: the ``DIRNET_GRAPHS``."""
+
+    card: ModelCard
+    backend: str
+    engines: Mapping[str, Engine]
+    max_loops: int
+    rule: ExitRule
+
+    @property
+    def skeleton(self) -> Skeleton:
+        return SKELETONS[self.card.skeleton]
+
+    def refine(self, image: np.ndarray) -> RefinedHand:
+        """A crop (S, S, 3) uint8, red, green, blue, of a right hand."""
+        size_px = self.card.input["width"]
+        (features,) = self.engines["extract"]({"image": as_channels(image)})
+        attended, going = features, 1.0
+        for loop in range(self.max_loops + 1):
+            joints_3d, joints_2d, log_variance_2d, log_variance_3d, logits, encoded = self.engines["refine"](
+                {"features": attended, "loop": np.array(loop, np.int64)}
+            )
+            going *= 1 - self._exit_probability(log_variance_2d, logits[0])
+            if going <= 0.5 or loop == self.max_loops:
+                break
+            (attended,) = self.engines["attend"]({"features": features, "encoded": encoded})
+        return RefinedHand(
+            joints_m=joints_3d[0],
+            keypoints_px=(1 + joints_2d[0]) / 2 * size_px - 0.5,
+            deviation_px=_deviation(log_variance_2d[0]) * CROP_SHARE * size_px,
+            deviation_m=_deviation(log_variance_3d[0]) * CENTIMETRE_M,
+            loops=loop,
+        )
+
+    def _exit_probability(self, log_variance_2d: np.ndarray, logits: np.ndarray) -> float:
+        """As the gates in ``models.dirnet_gate``."""
+        match self.rule.name:
+            case "gate":
+                lead = (float(logits[0]) - float(logits[1])) / self.rule.temperature
+                return (1 + np.tanh(lead / 2)) / 2
+            case "variance":
+                return float(np.exp(log_variance_2d).mean() <= self.rule.variance)
+        return 0.0
+
+
+def load_dirnet(
+    name_or_folder: str | Path, rule: ExitRule | None = None, backend: str = BACKENDS[0]
+) -> RefinementModel:
+    """A packaged DIR-Net by name, or a folder that ``handfast export`` wrote.
+
+    rule: its card's own if not given. backend: one of ``BACKENDS``; where OpenVINO is not installed, ONNX
+    Runtime stands in and the log says so. Raises HandfastError for an unknown name or back end, a missing or
+    broken file, and for a network of another kind.
+    """
+    if backend not in BACKENDS:
+        raise HandfastError(f"backend {backend!r}: expected {', '.join(BACKENDS)}")
+    contents = read_graphs(name_or_folder)
+    sessions = {graph: open_session(content, name_or_folder) for graph, content in contents.items()}
+    card, *others = (card_of(session, name_or_folder) for session in sessions.values())
+    if card.family != "dirnet" or tuple(contents) != DIRNET_GRAPHS:
+        raise HandfastError(f"model {name_or_folder}: expected the folder of a DIR-Net, got {card.name}")
+    if any(other != card for other in others):
+        raise HandfastError(f"model {name_or_folder}: its files are of different networks; export it again")
+    rule = rule or _own_rule(card, name_or_folder)
+    engines = {graph: _onnx_engine(session) for graph, session in sessions.items()}
+    if backend == "openvino":
+        try:
+            engines = {graph: _openvino_engine(content) for graph, content in contents.items()}
+        except ImportError:
+            logging.getLogger(__name__).warning(
+                "back end openvino: not installed (pip install openvino); running with onnxruntime"
+            )
+            backend = "onnxruntime"
+    return RefinementModel(card, backend, engines, card.loops, rule)
+
+
+def as_channels(image: np.ndarray) -> np.ndarray:
+    """(S, S, 3) uint8 -> (1, 3, S, S) float32, 0..1, as ``extract`` takes it."""
+    return np.divide(np.moveaxis(image, 2, 0)[None], 255, dtype=np.float32, order="C")
+
+
+def _own_rule(card: ModelCard, name: str | Path) -> ExitRule:
+    try:
+        return ExitRule(**(card.exit_rule or {}))
+    except TypeError as error:
+        raise HandfastError(
+            f"model {name}: its handfast card is not whole (exit_rule: {error}); export it again"
+        ) from error
+
+
+def _onnx_engine(session: onnxruntime.InferenceSession) -> Engine:
+    names = [taken.name for taken in session.get_inputs()]
+    return lambda inputs: session.run(None, {name: inputs[name] for name in names})
+
+
+def _openvino_engine(content: bytes) -> Engine:
+    import openvino
+
+    model = openvino.Core().read_model(content)
+    request = openvino.compile_model(model, "CPU", OPENVINO_OPTIONS).create_infer_request()
+    names = [taken.any_name for taken in model.inputs]
+
+    def run(inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+        return list(request.infer({name: inputs[name] for name in names}, share_inputs=True).values())
+
+    return run
+
+
+def _deviation(log_variance: np.ndarray) -> np.ndarray:
+    """(21, D) -> (21,), the root of the coordinates' mean variance."""
+    return np.sqrt(np.exp(log_variance).mean(axis=-1))
