@@ -287,6 +287,7 @@ def test_clips_are_the_recipes_and_encoders_see_single_frames_of_the_same_look(r
     [
         ({"fine_rate": 1.5}, r"fine_rate must be in 0\.\.1, got 1\.5"),
         ({"lowest_temperature": 0.0}, r"lowest_temperature must be in \(0, 1\], got 0\.0"),
+        ({"skeleton": "nyu14"}, "skeleton must be one of 'hand21', got 'nyu14'"),
         ({"rate_weight": -1.0}, "rate_weight must be 0 or more"),
         ({"model": "ace"}, r"data\.look\.input_px must be a multiple of 256 for ace, got 128"),
     ],

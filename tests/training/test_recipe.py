@@ -20,7 +20,7 @@ MINIMAL = 'model = "tofnet-tof8"\nskeleton = "tof8"\nsteps = 10\n'
 def test_shipped_recipes_fit_their_model(name):
     recipe = load_recipe(name)
     config = MODELS[recipe.model].keywords
-    assert len(SKELETONS[recipe.skeleton]) == config.get("keypoints_per_hand", config.get("joints"))
+    assert len(SKELETONS[recipe.skeleton]) == config.get("keypoints_per_hand", config.get("joints", 21))
 
 
 def test_values_and_defaults(tmp_path):
@@ -74,3 +74,14 @@ def test_an_epoch_is_a_pass_over_the_frames():
     recipe = ToFNetRecipe(model="tofnet-tof8", skeleton="tof8", epochs=2.5, batch_size=8)
     assert recipe.steps_on(frames=100) == 32  # 31.25
     assert replace(recipe, epochs=0, steps=7).steps_on(frames=100) == 7
+
+
+def test_pairs_of_numbers_are_lists_in_toml(tmp_path):
+    path = tmp_path / "recipe.toml"
+    text = 'model = "dirnet"\nskeleton = "hand21"\nepochs = 1\n[data]\nscale_range = {}\n'
+    path.write_text(text.format("[0.6, 1]"))
+    assert load_recipe(path).data.scale_range == (0.6, 1.0)
+    for broken in ("0.6", "[0.6]", '[0.6, "1"]', "[0.6, true]"):
+        path.write_text(text.format(broken))
+        with pytest.raises(HandfastError, match="scale_range must be 2 numbers"):
+            load_recipe(path)

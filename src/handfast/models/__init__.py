@@ -94,8 +94,8 @@ MODELS = {
     "dirnet-loop-point-2": partial(DIRNet, base_channels=16, hidden=256, max_loops=5, loop_point=2),
     "dirnet-loop-point-4": partial(DIRNet, base_channels=16, hidden=256, max_loops=5, loop_point=4),
     "dirnet-without-amg": partial(DIRNet, base_channels=16, hidden=256, max_loops=5, attention=False),
-    # Fan et al. (2020): the encoders, the coarse one as for STB and as for FPHA; the LSTM behind one of them or
-    # both (table 1); the net with the gate, and with those of table 3.
+    # Fan et al. (2020): the encoders, the coarse one as for STB and as for FPHA; the LSTM behind one of them
+    # or both (table 1); the net with the gate, and with those of table 3.
     "hourglass-coarse": partial(HourglassEncoder, input_px=64, channels=32),
     "hourglass-coarse-128": partial(HourglassEncoder, input_px=128, channels=32),
     "hourglass-fine": partial(HourglassEncoder, input_px=256, channels=64),

@@ -22,7 +22,7 @@ from handfast.losses.adaptive import adaptive_losses, single_frame_losses
 from handfast.models import MODELS
 from handfast.models.ace import AceNet, AceOutput, Encoding, VanillaLstm
 from handfast.models.hourglass import HourglassEncoder
-from handfast.training.recipe import Recipe, check_not_negative
+from handfast.training.recipe import Recipe, check_choice, check_not_negative
 from handfast.training.task import Batch, Task
 
 THRESHOLD = 0.5  # lambda, "which essentially follows the larger probability" (section 3.4)
@@ -63,6 +63,7 @@ class AceRecipe(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_choice("skeleton", self.skeleton, ("hand21",))
         check_not_negative(self, "rate_weight", "temperature_decay")
         if not 0 <= self.fine_rate <= 1:
             raise HandfastError(f"recipe: fine_rate must be in 0..1, got {self.fine_rate}")
@@ -123,7 +124,7 @@ def encoders_of(model: str) -> dict[str, str]:
 
 
 def role_of(encoder: str) -> str:
-    """ "coarse" or "fine": hourglass-coarse-128 -> "coarse"."""
+    """Which of a recipe's two an encoder is: hourglass-coarse-128 -> "coarse"."""
     return encoder.split("-")[1]
 
 
@@ -143,8 +144,6 @@ def ace_runs(recipe: AceRecipe) -> dict[str, Recipe]:
 def _encoder_run(recipe: AceRecipe, model: str) -> EncoderRun:
     shared = {each.name: getattr(recipe, each.name) for each in fields(Recipe)}
     own = vars(recipe.encoders) | {"model": model, "steps": 0, "data": recipe.data.look}
-    if model != recipe.model:
-        own["init_from"] = ""
     return EncoderRun(**shared | own)
 
 

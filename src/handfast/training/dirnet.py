@@ -84,6 +84,10 @@ class DIRNetRun(DIRNetRecipe):
         super().__post_init__()
         check_choice("trains", self.trains, TRAINS)
 
+    def interface(self) -> dict:
+        exit_rule = {"name": "gate" if self.trains == "gate" else "never"}
+        return super().interface() | {"exit_rule": exit_rule}
+
 
 def dirnet_runs(recipe: DIRNetRecipe) -> dict[str, DIRNetRun]:
     """The runs of a recipe by name, in order; each goes on from the one before it, which its ``init_from``

@@ -11,6 +11,7 @@ import tomllib
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import get_args, get_origin
 
 from handfast.errors import HandfastError
 from handfast.models import MODELS
@@ -138,6 +139,12 @@ def make_record(what: str, values: dict, record: type) -> object:
                 raise HandfastError(f"{what}: expected a table [{name}], got {value!r}")
             made[name] = make_record(f"{what}: [{name}]", value, kind)
             continue
+        if get_origin(kind) is tuple:
+            count = len(get_args(kind))
+            if not (isinstance(value, list) and len(value) == count and all(map(_is_number, value))):
+                raise HandfastError(f"{what}: {name} must be {count} numbers, got {value!r}")
+            made[name] = tuple(map(float, value))
+            continue
         fits = (int, float) if kind is float else kind
         if not isinstance(value, fits) or (isinstance(value, bool) and kind is not bool):
             raise HandfastError(f"{what}: {name} must be {kind.__name__}, got {value!r}")
@@ -146,3 +153,7 @@ def make_record(what: str, values: dict, record: type) -> object:
     if missing := sorted(set(needed) - made.keys()):
         raise HandfastError(f"{what}: lacks {', '.join(missing)}")
     return record(**made)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
