@@ -23,7 +23,10 @@ def score(errors_mm, loops, hidden, first_person, errors_px=None):
 def four_frames():
     """Of two joints each; the first two frames in third person."""
     return score(
-        [[0, 10], [20, 40], [30, 30], [60, 100]], [0, 1, 5, 5], [0.0, 0.04, 0.3, 1.0], [False, False, True, True]
+        [[0, 10], [20, 40], [30, 30], [60, 100]],
+        [0, 1, 5, 5],
+        [0.0, 0.04, 0.3, 1.0],
+        [False, False, True, True],
     )
 
 
@@ -44,7 +47,8 @@ def test_areas_by_hand(four_frames):
 
 def test_a_view_without_frames_has_no_area():
     found = score([[10.0, 10.0]], [1], [0.0], [True])
-    assert found.auc_third_person is None and found.auc_first_person == found.auc == pytest.approx(0.8, abs=0.005)
+    assert found.auc_third_person is None
+    assert found.auc_first_person == found.auc == pytest.approx(0.8, abs=0.005)
 
 
 def test_compute_is_that_of_the_mean_loops(four_frames):

@@ -44,8 +44,8 @@ def draw_firing(figure: "Figure", table: Table, found: Mapping[str, list[Result]
             label=label,
         )
         axes.yaxis.set_major_formatter("{x:.0f} %")
-        axes.set_ylim(bottom=0)
         plain(axes)
+    by_motion.set_ylim(bottom=0)  # once all is drawn: both share it, and it ends the scaling
     by_motion.set_xlabel("motion of joints from frame to frame (mm)")
     by_hidden.set_xlabel("hidden joints")
     by_hidden.xaxis.set_major_formatter("{x:.0f} %")

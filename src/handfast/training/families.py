@@ -11,7 +11,7 @@ from handfast.data.depth_datasets import open_dataset_batches
 from handfast.errors import HandfastError
 from handfast.training.ace import AceRecipe, AceTask, EncoderRun, EncoderTask
 from handfast.training.dense_regression import DataSetRecipe, DenseRecipe, DenseTask
-from handfast.training.dirnet import DIRNetRecipe, DIRNetRun, DIRNetTask, dirnet_runs
+from handfast.training.dirnet import DIRNetRecipe, DIRNetRun, DIRNetTask
 from handfast.training.recipe import Recipe, make_record, read_recipe
 from handfast.training.task import Task, TrainingData
 from handfast.training.tofnet import MultiTaskToFNet, ToFNetRecipe
