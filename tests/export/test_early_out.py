@@ -15,7 +15,7 @@ from handfast.codecs import decode_heatmaps
 from handfast.evaluation.cost import measure_cost
 from handfast.export.early_out import EARLY_OUT_LOGIT
 from handfast.export.onnx import export_onnx
-from handfast.runtime.model import PACKAGED, load_model
+from handfast.runtime.model import IN_GREY, load_model
 from handfast.sensors.images import normalise_exposure
 from handfast.sensors.sources import open_source
 from handfast.structures import Frame
@@ -61,7 +61,7 @@ class Exported:
         return onnxruntime.InferenceSession(self.path, options).run(None, {"image": images})
 
 
-@pytest.fixture(scope="module", params=PACKAGED)
+@pytest.fixture(scope="module", params=IN_GREY)
 def exported(request, tmp_path_factory):
     return Exported(request.param, tmp_path_factory.mktemp("early_out") / "net.onnx")
 
@@ -134,7 +134,7 @@ def frames():
     return [Frame(i, i / 30, amplitude=picture) for i, picture in enumerate(pictures)]
 
 
-@pytest.mark.parametrize("name", PACKAGED)
+@pytest.mark.parametrize("name", IN_GREY)
 def test_the_tracker_finds_the_same_hands_as_without_the_early_out(name, frames, tmp_path):
     net, card = trained(name)
     found = []

@@ -13,7 +13,7 @@ from handfast.codecs import decode_heatmaps, map_to_input
 from handfast.export.c.emit import emit
 from handfast.geometry import fit_affine
 from handfast.runtime import native
-from handfast.runtime.model import PACKAGED, load_model, read_model
+from handfast.runtime.model import IN_GREY, load_model, read_model
 from handfast.sensors.images import normalise_exposure
 from handfast.sensors.sources import open_source
 from handfast.sensors.views import halvings, take_view
@@ -83,7 +83,7 @@ def points_of(heatmaps, visibility):
     return np.where(there[..., None, None], map_to_input(points_map, 2), np.nan)
 
 
-@pytest.mark.parametrize("name", PACKAGED)
+@pytest.mark.parametrize("name", IN_GREY)
 def test_three_ways_to_the_same_key_points(name, frames, compiled):
     from handfast.training.checkpoint import load_checkpoint
 
@@ -101,7 +101,7 @@ def test_three_ways_to_the_same_key_points(name, frames, compiled):
     np.testing.assert_allclose(of_c, of_onnx, rtol=0, atol=TOLERANCE_PX)
 
 
-@pytest.mark.parametrize("name", PACKAGED)
+@pytest.mark.parametrize("name", IN_GREY)
 def test_c_gives_the_same_bits_for_all_vectors_and_in_strips(name, frames, compiled):
     targets = vectors_here()
     if not targets:

@@ -9,7 +9,7 @@ from onnx import TensorProto, helper
 
 from handfast.errors import HandfastError
 from handfast.export.card import CARD_KEY
-from handfast.runtime.model import PACKAGED, Model, ModelCard, load_model
+from handfast.runtime.model import IN_GREY, Model, ModelCard, load_model
 from handfast.sensors.images import normalise_exposure
 from handfast.sensors.sources import open_source
 
@@ -101,7 +101,7 @@ def test_the_card_says_when_it_is_an_early_out_and_at_what_cost(tmp_path):
     assert {getattr(older, name) for name in later} == {None}
 
 
-@pytest.mark.parametrize("name", PACKAGED)
+@pytest.mark.parametrize("name", IN_GREY)
 def test_packaged_models_load_and_run(name):
     model = load_model(name)
     width, height = model.input_size
@@ -111,7 +111,7 @@ def test_packaged_models_load_and_run(name):
     assert heatmaps.shape[:3] == (2, 2, keypoints) and visibility.shape == (2, 2, 1 + keypoints)
 
 
-@pytest.mark.parametrize("name", PACKAGED)
+@pytest.mark.parametrize("name", IN_GREY)
 def test_both_ways_do_not_care_about_left_and_right(name):
     """The mirror image gives the mirrored answer, exactly; and a batch gives what single images give, where
     both show hands and are decoded."""
@@ -133,7 +133,7 @@ def test_unknown_names_are_answered_with_the_known_ones():
 
 
 def test_a_file_cut_in_half_is_refused(tmp_path):
-    whole = files("handfast").joinpath(f"assets/{PACKAGED[0]}.onnx").read_bytes()
+    whole = files("handfast").joinpath(f"assets/{IN_GREY[0]}.onnx").read_bytes()
     path = tmp_path / "half.onnx"
     for size in (0, 100, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:size])

@@ -1,6 +1,6 @@
 """Load a shipped or exported network and run it: with ONNX Runtime, or as compiled C.
 
-Networks on crops are loaded by ``runtime.dense`` and ``runtime.dirnet``.
+Networks on crops are loaded by ``runtime.dense``, ``runtime.dirnet`` and ``runtime.ace``.
 """
 
 import json
@@ -17,11 +17,14 @@ from handfast.errors import HandfastError
 from handfast.export.card import CARD_KEY
 from handfast.skeleton import SKELETONS, Skeleton
 
-PACKAGED = ("tofnet-hand21", "tofnet-tof8")
+# On whole grey images, with C for them; then the others.
+IN_GREY = ("tofnet-hand21", "tofnet-tof8")
+PACKAGED = (*IN_GREY, "dense-hand21")
 BACKENDS = ("onnxruntime", "c")
 # Families that run on crops, and what they are called.
-ON_CROPS = {"dense": "dense regression", "dirnet": "DIR-Net"}
-DIRNET_GRAPHS = ("extract", "refine", "attend")
+ON_CROPS = {"dense": "dense regression", "dirnet": "DIR-Net", "ace": "ACE"}
+# The graphs of families that come as a folder of several.
+GRAPHS = {"dirnet": ("extract", "refine", "attend"), "ace": ("coarse", "fine", "gate", "recur")}
 
 # (b, H, W) or, in colour, (b, H, W, 3) uint8 -> heat-map logits (b, 2, K, h, w) and visibility logits
 # (b, 2, 1 + K), float32.
@@ -52,6 +55,11 @@ class ModelCard:
     loop_flops: int | None = None
     exit_rule: dict | None = None
     hand: str | None = None
+    gate: str | None = None
+    threshold: float | None = None
+    fine_macs: int | None = None
+    fine_flops: int | None = None
+    state_bytes: int | None = None
 
     @property
     def in_colour(self) -> bool:
@@ -125,7 +133,7 @@ def load_model(name_or_path: str | Path = PACKAGED[0], backend: str = BACKENDS[0
 
 
 def read_card(name_or_path: str | Path) -> ModelCard:
-    """What a packaged model, an .onnx file or a folder of DIR-Net's says of itself. Raises HandfastError as
+    """What a packaged model, an .onnx file or a folder of graphs says of itself. Raises HandfastError as
     ``read_graphs`` does, and for broken files."""
     content, *_ = read_graphs(name_or_path).values()
     return card_of(open_session(content, name_or_path), name_or_path)
@@ -170,20 +178,22 @@ def read_model(name_or_path: str | Path) -> bytes:
 
 
 def read_graphs(name_or_path: str | Path) -> dict[str, bytes]:
-    """The ONNX files of a packaged model or at a path, by their graphs: DIR-Net's three, or the one, "", of
-    any other. Raises HandfastError if one is missing."""
+    """The ONNX files of a packaged model or at a path, by their graphs: those of ``GRAPHS``, or the one, "",
+    of any other family. Raises HandfastError if one is missing."""
     folder = Path(name_or_path)
     if str(name_or_path) in PACKAGED:
         folder = files("handfast") / "assets" / str(name_or_path)
     if not folder.is_dir():
         return {"": read_model(name_or_path)}
-    graphs = {graph: folder / f"{graph}.onnx" for graph in DIRNET_GRAPHS}
+    files_of = {family: {name: folder / f"{name}.onnx" for name in names} for family, names in GRAPHS.items()}
+    family = max(files_of, key=lambda family: sum(file.is_file() for file in files_of[family].values()))
+    graphs = files_of[family]
     if missing := [file.name for file in graphs.values() if not file.is_file()]:
         raise HandfastError(
-            f"model {name_or_path}: expected DIR-Net's three graphs in the folder, but there is no "
-            f"{', '.join(missing)}; export it again"
+            f"model {name_or_path}: expected the {len(graphs)} graphs of {ON_CROPS[family]} in the folder, but "
+            f"there is no {', '.join(missing)}; export it again"
         )
-    return {graph: file.read_bytes() for graph, file in graphs.items()}
+    return {name: file.read_bytes() for name, file in graphs.items()}
 
 
 def card_of(session: onnxruntime.InferenceSession, name: str | Path) -> ModelCard:

@@ -1,0 +1,64 @@
+"""The packaged dense regression, as ``handfast track --model dense-hand21`` runs it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from handfast.data.depth import depth_clip
+from handfast.data.synthesis import make_world
+from handfast.sensors.sources import open_source
+from handfast.tracking.opening import open_tracker
+
+REAL = Path(__file__).parents[2].parent / "shared" / "real" / "depth_sr305"
+# Seeds and people of frames that nobody was trained on.
+UNSEEN = ((0, 32), (4, 36), (11, 35))
+
+
+@pytest.fixture(scope="module")
+def samples():
+    world = make_world(2)
+    return [next(depth_clip(world, np.random.default_rng([9, seed]), person)) for seed, person in UNSEEN]
+
+
+def hands_in(frame):
+    (_, hands), = open_tracker("dense-hand21").track([frame])  # fmt: skip
+    return hands
+
+
+def test_right_hands_of_unseen_people_are_found_in_space(samples):
+    for sample in samples:
+        (hand,) = hands_in(sample.frame)
+        error_mm = np.linalg.norm(hand.xyz_mm - 1000 * sample.hands[0].keypoints_m, axis=1)
+        assert hand.side == "right"
+        assert np.median(error_mm) < 30, "a joint is about 10 mm wide, a hand 180 mm long"
+
+
+def test_no_hand_comes_of_nothing_of_a_wall_or_of_metres_for_millimetres(samples):
+    frame = samples[0].frame
+    wall = np.full_like(frame.depth, 800)
+    for depth in (np.zeros_like(frame.depth), wall, frame.depth // 1000):
+        assert hands_in(replace(frame, depth=depth)) == []
+
+
+def test_where_there_is_no_depth_no_joint_is_seen(samples):
+    for sample in samples:
+        depth = sample.frame.depth.copy()
+        middle = int(np.median(sample.hands[0].keypoints_px[:, 0]))
+        depth[:, :middle] = 0
+        for hand in hands_in(replace(sample.frame, depth=depth)):
+            assert not hand.visible[hand.keypoints_px[:, 0] < middle - 1].any()
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the real depth frames are not beside the repository")
+def test_a_right_hand_in_every_real_frame():
+    source = open_source(REAL, intrinsics=(476.007, 476.007, 313.683, 242.755), depth_unit_mm=0.125)
+    tracked = list(open_tracker("dense-hand21").track(source))
+    assert [[hand.side for hand in hands] for _, hands in tracked] == [["right"]] * 8
+    for frame, (hand,) in tracked:
+        surface_mm = 1000 * frame.depth_m()
+        x, y = np.rint(hand.keypoints_px).astype(int).T
+        behind_mm = hand.xyz_mm[:, 2] - surface_mm[y, x]
+        on_hand = (surface_mm[y, x] > 0) & (np.abs(behind_mm) < 40)
+        assert on_hand.mean() > 0.75, "joints lie within the hand, just behind its surface"
