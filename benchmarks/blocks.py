@@ -1,4 +1,4 @@
-"""In which blocks of filters and vectors are the networks' convolutions fastest?
+"""In which blocks of filters and vectors, and with which of both on the lanes, are convolutions fastest?
 
 .venv/bin/python benchmarks/blocks.py [--targets TARGET ...] [--rounds N] [--out FILE] [--table FILE]
 
@@ -46,7 +46,7 @@ from handfast.export.c.fusion import Block, Conv, fuse
 from handfast.export.c.network import Network, read_network
 from handfast.export.c.targets import TARGETS
 from handfast.files import write_whole
-from handfast.runtime.model import PACKAGED, read_model
+from handfast.runtime.model import IN_GREY, read_model
 from handfast.runtime.native import build_library
 
 SOURCE = Path(__file__).with_name("blocks.c")
@@ -94,7 +94,7 @@ def tables_of(subject: Subject, target: str) -> list[Table]:
 def texts_of(subject: Subject, target: str, table: Table) -> dict[str, str]:
     limit = ARENA_LIMIT_BYTES if target in BOARDS else None
     texts = emit(subject.content, "network", target, limit, table)
-    calls = re.compile(r"conv._\d\(&layer_(\d+),[^;]*;")
+    calls = re.compile(r"conv(?:\d|_pixel)_\d\(&layer_(\d+),[^;]*;")
     main = f"#define STEPS {subject.n_steps}\n" + SOURCE.read_text(encoding="utf-8")
     code = calls.sub(r"COUNTED(\1, \g<0>)", texts["network.c"])
     return texts | {SOURCE.name: main, "network.c": code}
@@ -189,15 +189,19 @@ def unit_of(target: str) -> str:
     return "instructions" if target in BOARDS else "ns"
 
 
+def name_of(block: dict) -> str:
+    return f"{block['filters']}x{block['vectors']}" + " on lanes" * block["filters_on_lanes"]
+
+
 def show(found: dict) -> None:
     table = Printed(title=f"{found['target']}: {found['unit']} by block, filters x vectors")
     for column in ("kernel, dilation, in -> out, width up to", "best first", "model"):
         table.add_column(column)
     for row in found["rows"]:
         name = f"{row['kernel']}x{row['kernel']}, {row['dilation']}, {row['inputs']} -> {row['outputs']}"
-        costs = ", ".join(f"{b['filters']}x{b['vectors']} {b['cost']:,.0f}" for b in row["blocks"])
-        model = "{filters}x{vectors}".format(**row["model"])
-        table.add_row(f"{name}, {row['width']}{', whole' * row['is_whole']}", costs, model)
+        costs = ", ".join(f"{name_of(block)} {block['cost']:,.0f}" for block in row["blocks"])
+        is_any = ", whole" * row["is_whole"] + ", pixel" * row["is_pixel"]
+        table.add_row(f"{name}, {row['width']}{is_any}", costs, name_of(row["model"]))
     console = Console()
     console.print(table)
     console.print(
@@ -228,7 +232,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="write the numbers to this file")
     parser.add_argument("--table", type=Path, help="write the best blocks to this file")
     options = parser.parse_args()
-    subjects = {name: subject_of(name) for name in PACKAGED}
+    subjects = {name: subject_of(name) for name in IN_GREY}
     found = [measured(subjects, target, options.rounds) for target in options.targets]
     for target in found:
         show(target)

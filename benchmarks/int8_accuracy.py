@@ -18,7 +18,7 @@ from handfast.data.cards import finished_card
 from handfast.evaluation.keypoints import KeypointScore
 from handfast.files import write_whole
 from handfast.reproduce.measure import measure_model
-from handfast.runtime.model import PACKAGED, Model, load_model, read_model
+from handfast.runtime.model import IN_GREY, Model, load_model, read_model
 from handfast.runtime.native import NativeNetwork, load_native
 
 
@@ -61,7 +61,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=Path, help="bench-tof, as handfast synth makes it")
-    parser.add_argument("--models", nargs="+", default=PACKAGED)
+    parser.add_argument("--models", nargs="+", default=IN_GREY)
     parser.add_argument("--out", type=Path, help="write the numbers to this file")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()

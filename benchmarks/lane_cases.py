@@ -174,6 +174,7 @@ def _built(shape: Shape, name: str) -> Block:
 
 
 def _key(shape: Shape, is_whole: bool) -> blocks.Shape:
+    """Of one pixel too as if it were of more, where what is built has pixels on the lanes."""
     width = blocks.rounded(shape.width)
     return blocks.Shape(shape.kernel, shape.dilation, shape.inputs, shape.outputs, is_whole, width)
 

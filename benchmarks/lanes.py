@@ -2,12 +2,12 @@
 
 .venv/bin/python benchmarks/lanes.py [--targets TARGET ...] [--rounds N] [--out FILE] [--json]
 
-Pixels on the lanes is what the generated C does; filters on the lanes is the paper's. Both run every
-convolution of the packaged networks, and some with wider groups, each alone and without what is fused to it.
-What is built is compared with other blocks in the same schedule, and both with filters on the lanes; of each
-kind the best counts. avx512 and avx2 need a machine that has them and are timed; neon and mve are run by
-QEMU, which counts instructions (docs/firmware.md says what to install). All outputs are compared with those
-of a convolution in 64-bit floats.
+Pixels on the lanes is what the generated C does, but on maps of one pixel; filters on the lanes is the
+paper's. Both run every convolution of the packaged networks, and some with wider groups, each alone and
+without what is fused to it. What is built, for one pixel what would be, is compared with other blocks in the
+same schedule, and both with filters on the lanes; of each kind the best counts. avx512 and avx2 need a
+machine that has them and are timed; neon and mve are run by QEMU, which counts instructions (docs/firmware.md
+says what to install). All outputs are compared with those of a convolution in 64-bit floats.
 """
 
 import argparse
@@ -44,7 +44,7 @@ from handfast.bench.machine import compiler_name, processor_name
 from handfast.bench.measure import one_core, quietest_medians_s
 from handfast.export.c.targets import TARGETS
 from handfast.files import write_whole
-from handfast.runtime.model import PACKAGED
+from handfast.runtime.model import IN_GREY
 from handfast.runtime.native import build_library
 
 MEASURED = ("avx512", "avx2", "neon", "mve")
@@ -190,7 +190,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="write the numbers to this file")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
-    networks = {name: shapes_of(name) for name in PACKAGED}
+    networks = {name: shapes_of(name) for name in IN_GREY}
     found = {
         "processor": processor_name(),
         "compiler": compiler_name(),

@@ -24,9 +24,10 @@ from handfast.export.c.emit import emit
 from handfast.export.c.fusion import Block, Conv, fuse
 from handfast.export.c.network import read_network
 from handfast.export.c.targets import TARGETS
-from handfast.runtime.model import PACKAGED, read_model
+from handfast.runtime.model import IN_GREY, read_model
 
 SHAPE = Shape(kernel=1, dilation=1, inputs=8, outputs=8, is_whole=False, width=32)
+PIXEL = Shape(kernel=1, dilation=1, inputs=64, outputs=44, is_whole=False, width=1, is_pixel=True)
 
 
 def convolutions_of(content, name="net"):
@@ -53,10 +54,20 @@ def test_a_shape_says_what_the_convolution_is_like(content):
         Shape(3, 2, 8, 8, True, 32),  # its tail takes all
         Shape(3, 1, 8, 6, False, 32),
         Shape(3, 1, 12, 8, False, 32),
-        Shape(1, 1, 8, 5, True, 1),  # of the visibility
-        Shape(1, 1, 5, 6, True, 1),
+        Shape(1, 1, 8, 5, True, 1, True),  # of the visibility
+        Shape(1, 1, 5, 6, True, 1, True),
         Shape(1, 1, 8, 4, True, 32),  # what it makes may lie where it reads
     ]
+
+
+def test_outputs_of_a_pixel_that_lie_apart_are_no_line(nets):
+    net = nets.Builder(4, 4)
+    x = net.shuffle(net.conv(net.stem(4), 8, groups=2), 2)
+    dealt = net.model(net.conv(x, 4), x)
+    assert [s.is_pixel for s in convolutions_of(dealt)[2].values()] == [False, True, True, True]
+    net = nets.Builder(4, 4)
+    x = net.conv(net.stem(4), 8, 3)  # reads zeros around its pixel
+    assert not any(s.is_pixel for s in convolutions_of(net.model(net.conv(x, 4), x))[2].values())
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -67,10 +78,28 @@ def test_candidates_fit_the_convolution_and_the_registers(target):
             blocks = candidates(shape, TARGETS[target])
             assert blocks
             for block in blocks:
+                assert not block.filters_on_lanes
                 assert outputs % block.filters == 0
                 assert block.filters == outputs or not is_whole
                 assert block.vectors == 1 or block.sums < TARGETS[target].registers
     assert {block.vectors for block in candidates(replace(SHAPE, width=1), TARGETS[target])} == {1}
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_pixel_s_filters_may_lie_on_lanes_that_they_fill_by_half(target):
+    lanes, registers = TARGETS[target].lanes, TARGETS[target].registers
+    for outputs in range(1, 100):
+        for is_whole in (False, True)[: 1 + (outputs <= 8)]:
+            shape = replace(PIXEL, outputs=outputs, is_whole=is_whole)
+            blocks = [block for block in candidates(shape, TARGETS[target]) if block.filters_on_lanes]
+            assert bool(blocks) == (lanes > 1 and outputs >= lanes / 2)
+            assert modelled(shape, 1, TARGETS[target]).filters_on_lanes == bool(blocks)
+            for block in blocks:
+                assert block.filters == block.vectors * lanes
+                assert block.vectors + 2 <= registers
+                if block.vectors > 1:  # with one vector less there would have to be more blocks
+                    assert -(-outputs // (block.filters - lanes)) > -(-outputs // block.filters)
+                assert block.filters >= outputs or not is_whole
 
 
 def test_the_table_s_block_is_taken_and_the_model_s_where_there_is_none(content):
@@ -90,30 +119,36 @@ def test_the_table_s_block_is_taken_and_the_model_s_where_there_is_none(content)
 
 
 def layers_of(code):
-    """{(kernel, filters, vectors)} of the calls in C."""
+    """{(kernel, filters, vectors)} of the calls in C; filters None where they are on the lanes."""
     vectors = dict(re.findall(r"convolution layer_(\d+) = \{.*\.vectors = (\d)", code))
-    return {
+    pixels = {(1, None, int(vectors)) for vectors in re.findall(r"conv_pixel_(\d)\(&layer", code)}
+    return pixels | {
         (int(kernel), int(filters), int(vectors[layer]))
         for kernel, filters, layer in re.findall(r"conv(\d)_(\d)\(&layer_(\d+)", code)
     }
+
+
+def chosen_layers(table):
+    """The same of a table's shapes and blocks."""
+    return {(s.kernel, None if b.filters_on_lanes else b.filters, b.vectors) for s, b in table}
 
 
 def test_the_c_is_of_the_chosen_blocks(content):
     _, _, shapes = convolutions_of(content)
     table = {shape: candidates(shape, TARGETS["neon"])[0] for shape in shapes.values()}
     code = emit(content, "net", "neon", table=table)["net.c"]
-    assert layers_of(code) == {(s.kernel, b.filters, b.vectors) for s, b in table.items()}
+    assert layers_of(code) == chosen_layers(table.items())
+    assert (1, None, 2) in layers_of(code)  # 5 and 6 filters on two vectors of 4 lanes
 
 
-@pytest.mark.parametrize("name", PACKAGED)
+@pytest.mark.parametrize("name", IN_GREY)
 @pytest.mark.parametrize("target", json.loads(MEASURED.read_bytes()))
 def test_every_convolution_of_the_packaged_networks_was_measured(name, target):
     _, _, shapes = convolutions_of(read_model(name), name)
     table = measured(target)
     assert set(shapes.values()) <= table.keys()
     code = emit(read_model(name), "net", target)["net.c"]
-    chosen = {(shape.kernel, *vars(table[shape]).values()) for shape in shapes.values()}
-    assert layers_of(code) == chosen
+    assert layers_of(code) == chosen_layers((shape, table[shape]) for shape in shapes.values())
 
 
 def test_a_target_that_was_not_measured_has_an_empty_table():
@@ -122,11 +157,12 @@ def test_a_target_that_was_not_measured_has_an_empty_table():
 
 def test_what_is_written_is_read():
     more = {replace(SHAPE, kernel=3): Block(8, 1), replace(SHAPE, is_whole=True): Block(8, 1)}
-    tables = {"avx2": {SHAPE: Block(4, 2)} | more, "mve": {SHAPE: Block(8, 1)}}
+    tables = {"avx2": {SHAPE: Block(4, 2), PIXEL: Block(48, 6, True)} | more, "mve": {SHAPE: Block(8, 1)}}
     assert read_table(write_table({name: table.items() for name, table in tables.items()})) == tables
 
 
-ENTRY = {**vars(SHAPE), "filters": 4, "vectors": 2}
+ENTRY = {**vars(SHAPE), **vars(Block(4, 2))}
+PIXEL_ENTRY = {**vars(PIXEL), **vars(Block(48, 6, True))}
 
 
 @pytest.mark.parametrize(
@@ -145,6 +181,11 @@ ENTRY = {**vars(SHAPE), "filters": 4, "vectors": 2}
         json.dumps({"avx2": [ENTRY | {"filters": 5}]}).encode(),
         json.dumps({"avx2": [ENTRY | {"vectors": 6}]}).encode(),
         json.dumps({"avx2": [ENTRY | {"is_whole": True}]}).encode(),
+        json.dumps({"avx2": [ENTRY | {"filters_on_lanes": True}]}).encode(),
+        json.dumps({"avx2": [PIXEL_ENTRY | {"is_pixel": False}]}).encode(),
+        json.dumps({"avx2": [PIXEL_ENTRY | {"filters": 44}]}).encode(),
+        json.dumps({"avx512": [PIXEL_ENTRY]}).encode(),
+        json.dumps({"generic": [PIXEL_ENTRY]}).encode(),
     ],
 )
 def test_a_table_that_is_broken_is_refused(content):
@@ -187,3 +228,31 @@ def test_all_blocks_give_the_same_bits(nets, compiled, content, build):
     for answer in answers[1:]:
         for name, value in vars(answer).items():
             assert value.tobytes() == getattr(answers[0], name).tobytes(), name
+
+
+@pytest.fixture(scope="module")
+def one_pixel(nets):
+    """A network of convolutions on one pixel: in groups, with a sum, of fewer filters than there are lanes,
+    and of numbers that are no multiples of them."""
+    net = nets.Builder(4, 4)
+    x = net.conv(net.stem(4), 44, relu=True)
+    x = net.conv(x, 38, groups=2, relu=True)
+    x = net.add(x, net.conv(net.conv(x, 64), 38), relu=True)
+    return net.model(net.conv(net.conv(x, 22, groups=2), 4), x)
+
+
+@pytest.mark.parametrize("build", ["generic-fma", "avx2", "avx512", "neon"])
+def test_filters_on_the_lanes_give_the_bits_of_pixels_on_them(nets, compiled, one_pixel, build):
+    images = nets.random_images(4, 4, n=2)
+    _, _, shapes = convolutions_of(one_pixel)
+    assert all(shape.is_pixel for shape in shapes.values())
+    target = TARGETS[build.removesuffix("-fma")]
+    three_vectors = Block(3 * target.lanes, 3, True)
+    blocks = {shape: [three_vectors, *candidates(shape, target)] for shape in shapes.values()}
+    expected = compiled.run(one_pixel, "generic-fma", images, {})
+    assert expected.heatmaps.any()
+    for i in range(max(map(len, blocks.values()))):
+        table = {shape: own[i % len(own)] for shape, own in blocks.items()}
+        answers = compiled.run(one_pixel, build, images, table)
+        for name, value in vars(answers).items():
+            assert value.tobytes() == getattr(expected, name).tobytes(), (name, table)

@@ -8,10 +8,10 @@ import pytest
 from handfast.errors import HandfastError
 from handfast.export.c.fusion import Conv, Plain, Stem, UpsampleDepthwise, fuse, reads
 from handfast.export.c.network import Add, Convolution, Shuffle, read_network
-from handfast.runtime.model import PACKAGED, read_model
+from handfast.runtime.model import IN_GREY, read_model
 
 
-@pytest.mark.parametrize("name", PACKAGED)
+@pytest.mark.parametrize("name", IN_GREY)
 def test_all_layers_of_the_packaged_networks_are_in_one_step_each(name):
     network = read_network(read_model(name), name)
     steps, before_early_out = fuse(network, name)
@@ -31,7 +31,7 @@ def test_all_layers_of_the_packaged_networks_are_in_one_step_each(name):
     assert isinstance(steps[0], Stem)
 
 
-@pytest.mark.parametrize("name", PACKAGED)
+@pytest.mark.parametrize("name", IN_GREY)
 def test_residual_units_of_the_packaged_networks_are_two_passes(name):
     network = read_network(read_model(name), name)
     steps, _ = fuse(network, name)

@@ -28,7 +28,7 @@ def test_a_kernel_compiles_by_itself(tmp_path, file):
     (tmp_path / "bytes.h").write_text('#include "bytes_generic.h"\n')
     given = (
         ["-DFILTERS=4", "-DVECTORS=2"]
-        if "_block" in file
+        if "_block" in file or "_pixel" in file
         else ["-DKERNEL=3", "-DFILTERS=4", "-DMOST=2", "-DSIZES=6"]
     )
     strict = ["-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror", "-Wno-unused-function"]

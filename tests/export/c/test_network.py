@@ -10,7 +10,7 @@ from handfast.compression.floats import run_floats
 from handfast.errors import HandfastError
 from handfast.export.c.folder import write_c
 from handfast.export.c.network import Convolution, GlobalMax, Shuffle, Upsample, read_network, sources_of
-from handfast.runtime.model import PACKAGED, load_model, read_model
+from handfast.runtime.model import IN_GREY, load_model, read_model
 
 
 @pytest.mark.parametrize(("name", "keypoints"), [("tofnet-tof8", 8), ("tofnet-hand21", 21)])
@@ -26,7 +26,7 @@ def test_the_packaged_networks_are_read_whole(name, keypoints):
     assert sum(c.weight.size * np.prod(network.shapes[c.target][1:]) for c in convolutions) == card.macs
 
 
-@pytest.mark.parametrize("name", PACKAGED)
+@pytest.mark.parametrize("name", IN_GREY)
 def test_layers_come_after_what_they_read_and_the_decoder_last(name):
     network = read_network(read_model(name), name)
     made = {network.image}

@@ -27,6 +27,12 @@ def test_a_1x1_convolution_is_walked_channel_by_channel():
     np.testing.assert_array_equal(packed, [10, 20, 1, 4, 2, 5, 3, 6])
 
 
+def test_filters_that_fill_a_vector_in_part_leave_zeros():
+    weight = np.arange(1, 7).reshape(6, 1, 1, 1)  # two groups of three filters, blocks of two
+    step = Conv("x", "y", convolution(weight, 10 * np.arange(1, 7), groups=2), Block(2, 1, True))
+    np.testing.assert_array_equal(walked(step), [10, 20, 1, 2, 30, 0, 3, 0, 40, 50, 4, 5, 60, 0, 6, 0])
+
+
 def test_groups_follow_one_another():
     weight = np.array([[1], [2], [3], [4]])[:, :, None, None]  # two groups of two filters on one channel
     packed = walked(Conv("x", "y", convolution(weight, [10, 20, 30, 40], groups=2), Block(2, 1)))

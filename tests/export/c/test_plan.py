@@ -7,7 +7,7 @@ from handfast.export.c.fusion import fuse
 from handfast.export.c.network import read_network
 from handfast.export.c.plan import ALIGNED, LONGEST_VECTOR, SLACK, Place, plan_arena
 from handfast.export.c.schedule import Rows
-from handfast.runtime.model import PACKAGED, read_model
+from handfast.runtime.model import IN_GREY, read_model
 
 
 def planned(content, limit_bytes=None):
@@ -22,7 +22,7 @@ def test_the_arena_of_the_packaged_network_is_small():
     assert 4 * plan.floats <= 107_840
 
 
-@pytest.mark.parametrize("name", PACKAGED)
+@pytest.mark.parametrize("name", IN_GREY)
 def test_strips_take_no_more_memory_and_more_operations(name):
     whole, strips = (planned(read_model(name), limit)[2] for limit in (None, 0))
     assert strips.floats <= whole.floats
@@ -37,7 +37,7 @@ def test_a_limit_is_kept_where_it_can_be_and_the_least_is_taken_where_not():
     assert 4 * planned(content, least - 1)[2].floats == least
 
 
-@pytest.mark.parametrize("name", PACKAGED)
+@pytest.mark.parametrize("name", IN_GREY)
 @pytest.mark.parametrize("limit", [None, ARENA_LIMIT_BYTES])
 def test_areas_begin_where_vectors_do_and_end_within_the_arena(name, limit):
     _, _, plan = planned(read_model(name), limit)

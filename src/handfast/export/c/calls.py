@@ -71,9 +71,12 @@ def _convolution(run: Run, step: Conv, network: Network, plan: Plan) -> Call:
     width = network.shapes[step.source][2]
     source, target = plan.place(run.source), plan.place(run.target)
     residual = [plan.place(run.residual).offset] if run.residual else []
-    name = f"conv{step.convolution.kernel}_{step.block.filters}(&layer_{run.index}"
-    text = f"{name}, arena + {{}}, arena + {{}}, {'arena + {}' if residual else '0'}, {{}});"
-    return Call(text, (source.offset, target.offset, *residual, run.target.count * width))
+    maps = f"&layer_{run.index}, arena + {{}}, arena + {{}}, {'arena + {}' if residual else '0'}"
+    numbers = source.offset, target.offset, *residual
+    if step.block.filters_on_lanes:
+        return Call(f"conv_pixel_{step.block.vectors}({maps});", numbers)
+    text = f"conv{step.convolution.kernel}_{step.block.filters}({maps}, {{}});"
+    return Call(text, (*numbers, run.target.count * width))
 
 
 def upsampling(

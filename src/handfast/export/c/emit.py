@@ -24,6 +24,7 @@ KERNEL_HEADERS = (
     "conv1_block.h",
     "conv3_block.h",
     "conv_layers.h",
+    "conv_pixel.h",
     "stem.h",
     "maps.h",
     "keypoints.h",
@@ -153,12 +154,16 @@ static void heatmap(float *arena, int map, float *out)
 
 def _kernels(network: Network, steps: Sequence[Step], plan: Plan, target: Target) -> str:
     """The convolutions for each number of filters that the layers' blocks have, on those numbers of vectors
-    that are met."""
+    that are met; and those of one pixel for each number of vectors of filters."""
     most: dict[tuple[int, int], set[int]] = {}
     sizes: dict[tuple[int, int], set[int]] = {}
+    of_pixel: set[int] = set()
     for run in plan.operations:
         if isinstance(run, Run) and isinstance(step := steps[run.index], Conv):
             kernel, vectors = (step.convolution.kernel, step.block.filters), step.block.vectors
+            if step.block.filters_on_lanes:
+                of_pixel.add(vectors)
+                continue
             pixels = run.target.count * network.shapes[step.source][2]
             most.setdefault(kernel, set()).add(vectors)
             sizes.setdefault(kernel, set()).update(runs(-(-pixels // target.lanes), vectors))
@@ -168,6 +173,9 @@ def _kernels(network: Network, steps: Sequence[Step], plan: Plan, target: Target
         f"#define SIZES {sum(1 << vectors for vectors in sizes[kernel, filters])}\n"
         '#include "conv_layers.h"\n#undef KERNEL\n#undef FILTERS\n#undef MOST\n#undef SIZES\n'
         for (kernel, filters), own in sorted(most.items())
+    ) + "".join(
+        f'#define VECTORS {vectors}\n#include "conv_pixel.h"\n#undef VECTORS\n'
+        for vectors in sorted(of_pixel)
     )
 
 
@@ -182,7 +190,7 @@ def _layer(index: int, network: Network, step: Step, plan: Plan) -> str:
     tail = len(step.tail.weight) // conv.groups if step.tail else 0
     values = {
         "groups": conv.groups,
-        "blocks": outputs // step.block.filters,
+        "blocks": -(-outputs // step.block.filters),
         "vectors": step.block.vectors,
         "channels": channels,
         "in_plane": source.plane,

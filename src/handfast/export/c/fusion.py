@@ -21,14 +21,19 @@ MOST_FILTERS = 8  # in a block, beside a few vectors of pixels
 
 @dataclass(frozen=True, order=True)
 class Block:
-    """Sums that a convolution keeps in registers: of some filters of a group, on some vectors of pixels."""
+    """Sums that a convolution keeps in registers: of some filters of a group, on some vectors of pixels.
+
+    filters_on_lanes: the map is one pixel, and the vectors hold the filters; a group's last block may have
+    fewer.
+    """
 
     filters: int
     vectors: int
+    filters_on_lanes: bool = False
 
     @property
     def sums(self) -> int:
-        return self.filters * self.vectors
+        return self.vectors if self.filters_on_lanes else self.filters * self.vectors
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,16 +13,23 @@ def pack_conv(step: Conv) -> np.ndarray:
     """
     parts = []
     conv, filters = step.convolution, step.block.filters
-    blocks = len(conv.weight) // filters
     # [group and block][filter][channel][row][column] -> column, channel, row, filter: for 1x1 channel, filter
-    weight = conv.weight.reshape(blocks, filters, *conv.weight.shape[1:]).transpose(0, 4, 2, 3, 1)
-    bias = conv.bias.reshape(blocks, filters)
-    for block in range(blocks):
+    weight = _in_blocks(conv.weight, conv.groups, filters).transpose(0, 4, 2, 3, 1)
+    bias = _in_blocks(conv.bias, conv.groups, filters)
+    for block in range(len(bias)):
         parts += [bias[block], weight[block].ravel()]
         if step.tail is not None:
             parts.append(_group_of(step.tail, block).ravel())
-    parts.append(np.zeros(MOST_FILTERS - filters))
+    parts.append(np.zeros(max(0, MOST_FILTERS - filters)))
     return np.concatenate(parts).astype(np.float32)
+
+
+def _in_blocks(of_filters: np.ndarray, groups: int, filters: int) -> np.ndarray:
+    """(outputs, ...) -> (groups and blocks, filters, ...); zeros where a group's last block has fewer."""
+    grouped = of_filters.reshape(groups, -1, *of_filters.shape[1:])
+    missing = -grouped.shape[1] % filters
+    filled = np.pad(grouped, [(0, 0), (0, missing)] + [(0, 0)] * (grouped.ndim - 2))
+    return filled.reshape(-1, filters, *of_filters.shape[1:])
 
 
 def pack_tail(tail: Convolution) -> np.ndarray:

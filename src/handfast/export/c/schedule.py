@@ -368,5 +368,5 @@ def _joined(network: Network, steps: Sequence[Step]) -> dict[str, tuple[str, int
 def _may_overwrite(step: Conv, channel: int) -> bool:
     """Whether a 1x1 convolution whose source begins at ``channel`` never writes what it has still to read."""
     conv = step.convolution
-    is_one_block = step.block.filters == len(conv.weight) // conv.groups
+    is_one_block = step.block.filters >= len(conv.weight) // conv.groups
     return conv.kernel == 1 and step.shuffle == 1 and channel >= 0 and is_one_block

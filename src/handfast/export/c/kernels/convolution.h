@@ -42,7 +42,7 @@ typedef struct {
     int tail_relu;
     const uint32_t *left, *right; /* width + 16 words, 0 in columns whose left or right tap leaves the row */
     /* A block: its biases, then the weights [channel][filter], 3x3: [column][channel][row][filter]; then
-     * for each output of the tail its bias and weights. */
+     * for each output of the tail its bias and weights. Zeros for filters that a last block lacks. */
     const float *weights;
 } convolution;
 

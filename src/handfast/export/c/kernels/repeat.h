@@ -1,5 +1,5 @@
 /* Code for each filter and each vector of a block, with variables of their own: compilers keep arrays of
- * sums in memory. FILTERS and VECTORS, 1..8 and 1..6, say how many. */
+ * sums in memory. FILTERS and VECTORS say how many: 1..8, for EACH_SUM_OF 1..6 vectors. */
 #ifndef HANDFAST_REPEAT_H
 #define HANDFAST_REPEAT_H
 
@@ -23,6 +23,8 @@
 #define VECTORS_4(M) VECTORS_3(M) M(3)
 #define VECTORS_5(M) VECTORS_4(M) M(4)
 #define VECTORS_6(M) VECTORS_5(M) M(5)
+#define VECTORS_7(M) VECTORS_6(M) M(6)
+#define VECTORS_8(M) VECTORS_7(M) M(7)
 #define EACH_VECTOR(M) JOIN(VECTORS_, VECTORS)(M)
 
 /* M(f, v) */
