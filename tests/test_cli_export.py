@@ -12,10 +12,14 @@ import pytest
 from onnx import helper
 
 import handfast
+from handfast.data.colour_batches import ColourMix
+from handfast.data.colour_clips import ClipMix
 from handfast.models import MODELS
+from handfast.runtime.ace import load_ace
 from handfast.runtime.dense import load_dense
 from handfast.runtime.dirnet import load_dirnet
 from handfast.runtime.model import load_model, read_model
+from handfast.training.ace import AceRecipe
 from handfast.training.checkpoint import save_checkpoint
 from handfast.training.loop import MODEL_FILE, model_card
 from handfast.training.tofnet import ToFNetRecipe
@@ -148,7 +152,7 @@ DIRNET_BAD_INPUT = {
     "for OpenVINO": (("--to", "openvino", "--out", "net"), "run with --backend openvino"),
     "as C": (("--to", "c", "--out", "net"), "--to c: expected a net on whole images, got dirnet"),
     "plain": (("--plain", "--out", "net"), "--plain: dirnet has no branches"),
-    "into a file": (("--out", "net.onnx"), "--out: expected a folder for the three files of dirnet"),
+    "into a file": (("--out", "net.onnx"), "--out: expected a folder for the files of dirnet"),
     "into a full folder": (("--out", "full"), "full: expected a new or an empty folder"),
     "with a hand that it does not move": (
         ("--mano", "m.pkl", "--out", "net"),
@@ -167,6 +171,59 @@ def test_what_cannot_be_made_of_dirnet(handfast_command, monkeypatch, dirnet_che
     assert (code, stdout) == (2, "")
     assert stderr.startswith("error: ") and stderr.count("\n") == 1 and expected in stderr
     assert [path.name for path in tmp_path.iterdir()] == ["full"]
+
+
+@pytest.fixture(scope="module")
+def ace_checkpoint(tmp_path_factory):
+    mix = ClipMix(ColourMix(input_px=128))
+    recipe = AceRecipe(model="ace-half", skeleton="hand21", epochs=1, data=mix)
+    path = tmp_path_factory.mktemp("ace") / MODEL_FILE
+    save_checkpoint(path, MODELS["ace-half"](), model_card(recipe, "noise", 0, {"clips_p_fine": 0.25}))
+    return path
+
+
+def test_a_checkpoint_of_ace_becomes_a_folder_that_runs_and_says_what_it_costs(
+    run, handfast_command, ace_checkpoint, tmp_path
+):
+    facts = run(ace_checkpoint, "--out", "new/net")
+    card = load_ace(tmp_path / "new" / "net").card
+    costs = ("parameters", "macs", "flops", "fine_macs", "fine_flops", "state_bytes", "weight_bytes")
+    assert all(facts[what] == getattr(card, what) for what in costs)
+    assert (facts["gate"], facts["threshold"], card.input["width"]) == ("gaussian", 0.5, 128)
+    code, stdout, stderr = handfast_command("info", "new/net", "--layers", "--json")
+    assert (code, stderr) == (0, "")
+    told = json.loads(stdout.splitlines()[-1])
+    assert all(told[what] == facts[what] for what in (*costs, "gate", "threshold"))
+    assert sum(layer["macs"] for layer in told["layers"]) == card.macs + card.fine_macs
+    code, stdout, _ = handfast_command("info", "new/net")
+    assert code == 0 and f"{card.fine_flops:,}" in stdout and "threshold" in stdout
+    code, stdout, _ = handfast_command("export", ace_checkpoint, "--out", "new/again")
+    assert code == 0 and f"{card.state_bytes:,}" in stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("--to", "c", "--out", "net"), "--to c: expected a net on whole images, got ace-half"),
+        (("--out", "net.onnx"), "--out: expected a folder for the files of ace-half"),
+        (("--mano", "m.pkl", "--out", "net"), "ace-half moves no MANO hand; leave --mano out"),
+    ],
+)
+def test_what_cannot_be_made_of_ace(
+    handfast_command, monkeypatch, ace_checkpoint, tmp_path, arguments, complaint
+):
+    monkeypatch.chdir(tmp_path)
+    code, stdout, stderr = handfast_command("export", ace_checkpoint, *arguments)
+    assert (code, stdout, stderr.count("\n")) == (2, "", 1) and complaint in stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_parts_of_ace_are_not_exported_by_themselves(handfast_command, tmp_path):
+    name = "hourglass-coarse-half"
+    card = {"name": name, "family": "hourglass", "skeleton": "hand21"}
+    save_checkpoint(tmp_path / MODEL_FILE, MODELS[name](), card)
+    code, stdout, stderr = handfast_command("export", tmp_path / MODEL_FILE, "--out", tmp_path / "net.onnx")
+    assert (code, stdout) == (2, "") and f"{name} is there to train and to compare with" in stderr
 
 
 def test_half_a_folder_has_no_card(handfast_command, dirnet_folder, tmp_path):

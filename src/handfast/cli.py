@@ -122,7 +122,7 @@ def track(
     The results are hands.jsonl (the key-points, a line a frame),
     overlay.mp4 (the clip with the hands drawn over it)
     and contact_sheet.png (twelve of its frames).
-    Colour alone tells dirnet where the joints are in space; other models need depth for that.
+    Colour alone tells dirnet and ace where the joints are in space; other models need depth for that.
     """
     from handfast.sensors.sources import open_source
 
@@ -167,8 +167,9 @@ def info(
     """Say what a model costs and sees.
 
     Costs are parameters, bytes of weights, MACs and FLOPs (2 x MAC), with a hand and where none can be seen,
-    which is an early out; of DIR-Net, those of its first estimate and of one more loop. What it sees is the
-    receptive field: how much of the image one value depends on.
+    which is an early out; of DIR-Net, those of its first estimate and of one more loop; of ACE, those of a
+    frame and what the fine encoder adds. What it sees is the receptive field: how much of the image one value
+    depends on.
     """
     if joints is not None and layers:
         raise HandfastError("--layers lists those of a model file, which --joints has none of; choose one")
@@ -291,22 +292,12 @@ def _facts_of_card(model: str) -> dict:
     from handfast.runtime.model import read_card
 
     card = read_card(model)
-    return {
-        "model": card.name,
-        "parameters": card.parameters,
-        "macs": card.macs,
-        "flops": card.flops,
-        "early_out_macs": card.early_out_macs,
-        "early_out_flops": card.early_out_flops,
-        "loops": card.loops,
-        "loop_macs": card.loop_macs,
-        "loop_flops": card.loop_flops,
-        "exit_rule": card.exit_rule,
-        "hand": card.hand,
-        "weight_bytes": card.weight_bytes,
-        "input": card.input,
-        "receptive_field_px": card.receptive_field_px,
-    }
+    costs = ("parameters", "macs", "flops", "early_out_macs", "early_out_flops")
+    of_loops = ("loops", "loop_macs", "loop_flops", "exit_rule", "hand")
+    of_gate = ("gate", "threshold", "fine_macs", "fine_flops", "state_bytes")
+    shared = ("weight_bytes", "input", "receptive_field_px")
+    names = (*costs, *of_loops, *of_gate, *shared)
+    return {"model": card.name, **{name: getattr(card, name) for name in names}}
 
 
 def _facts_before_training(model: str, joints: int) -> dict:

@@ -86,13 +86,13 @@ def column_table(*columns: str, numbers: Container[str] = ()) -> Table:
     return table
 
 
-def print_facts(rows: Iterable[tuple[str, str | int]]) -> None:
+def print_facts(rows: Iterable[tuple[str, str | int | float]]) -> None:
     """What was found, a fact a line."""
     table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 3, 0, 0))
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for what, value in rows:
-        table.add_row(what, f"{value:,}" if isinstance(value, int) else escape(value))
+        table.add_row(what, f"{value:,}" if isinstance(value, int) else escape(str(value)))
     Console(highlight=False).print(table)
 
 

@@ -13,6 +13,7 @@ from handfast.errors import HandfastError
 from handfast.files import check_ending, write_whole
 
 if TYPE_CHECKING:
+    from handfast.models.ace import AceNet
     from handfast.models.dense_regression import DenseRegression
     from handfast.models.dirnet import DIRNet
     from handfast.models.tofnet import ToFNet
@@ -26,11 +27,13 @@ EXPORT_EXAMPLES = (
     "handfast export tofnet-tof8 --to c --target avx2 --out tof8_avx2\n\n"
     "handfast export tof8.onnx --to c --int8 --target cortex-m4 --out firmware/tof8\n\n"
     "handfast export dense.safetensors --to openvino --precision int8 --data data/depth --out dense.xml\n\n"
-    "handfast export dirnet.safetensors --out dirnet"
+    "handfast export dirnet.safetensors --out dirnet\n\n"
+    "handfast export ace.safetensors --out ace"
 )
 CHECKPOINT_ENDING = ".safetensors"
 FORMATS = ("onnx", "c", "openvino")
 DEFAULT_TARGET = "generic"
+PARTS_OF_ACE = ("hourglass", "lstm")
 PRECISIONS = ("fp32", "fp16", "int8")
 
 
@@ -44,7 +47,7 @@ def export(
     ],
     out: Annotated[
         Path,
-        typer.Option(help="The .onnx or .xml file to write; the folder of C, or of DIR-Net.", metavar="PATH"),
+        typer.Option(help="The .onnx or .xml file to write; a folder for C, DIR-Net, ACE.", metavar="PATH"),
     ],
     to: Annotated[
         str, typer.Option(help="onnx or openvino, which handfast runs, or c.", metavar="onnx|openvino|c")
@@ -108,8 +111,11 @@ def export(
     _check_precision(to, precision, data)
 
     net, card = _load(Path(model), mano) if is_checkpoint else (None, {})
-    if card.get("family") == "dirnet":
-        facts = _write_dirnet(net, card, to, plain, out)
+    family = card.get("family")
+    if family in PARTS_OF_ACE:
+        raise HandfastError(f"{model}: {card['name']} is there to train and to compare with; export an ace")
+    if family in ("dirnet", "ace"):
+        facts = _write_folder(net, card, to, plain, out)
     else:
         if to != "c":
             check_ending(out, ".onnx" if to == "onnx" else ".xml")
@@ -144,7 +150,7 @@ def _check_precision(to: str, precision: str | None, data: Path | None) -> None:
         raise HandfastError("--precision int8 and --data go together: it calibrates on what is there")
 
 
-def _load(checkpoint: Path, mano: Path | None) -> tuple["ToFNet | DenseRegression | DIRNet", dict]:
+def _load(checkpoint: Path, mano: Path | None) -> tuple["ToFNet | DenseRegression | DIRNet | AceNet", dict]:
     with training_libraries():
         from handfast.training.checkpoint import load_checkpoint
 
@@ -161,7 +167,8 @@ def _exported(net: "ToFNet | DenseRegression", card: dict, plain: bool, folder: 
     return path
 
 
-def _write_dirnet(net: "DIRNet", card: dict, to: str, plain: bool, out: Path) -> dict:
+def _write_folder(net: "DIRNet | AceNet", card: dict, to: str, plain: bool, out: Path) -> dict:
+    """Several graphs, which are driven by ``runtime``."""
     if plain:
         raise HandfastError(f"--plain: {card['name']} has no branches in its graphs; leave it out")
     if to == "openvino":
@@ -172,12 +179,18 @@ def _write_dirnet(net: "DIRNet", card: dict, to: str, plain: bool, out: Path) ->
     if to == "c":
         raise HandfastError(f"--to c: expected a net on whole images, got {card['name']}; choose onnx")
     if out.suffix == ".onnx":
-        raise HandfastError(f"--out: expected a folder for the three files of {card['name']}, got {out}")
+        raise HandfastError(f"--out: expected a folder for the files of {card['name']}, got {out}")
     with training_libraries():
+        from handfast.export.ace import export_ace
         from handfast.export.dirnet import export_dirnet
 
-    card = export_dirnet(net, card, out)
-    names = ("name", "loops", "parameters", "macs", "flops", "loop_macs", "loop_flops", "weight_bytes")
+    if card["family"] == "ace":
+        card = export_ace(net, card, out)
+        own = ("gate", "threshold", "fine_macs", "fine_flops", "state_bytes")
+    else:
+        card = export_dirnet(net, card, out)
+        own = ("loops", "loop_macs", "loop_flops")
+    names = ("name", "parameters", "macs", "flops", *own, "weight_bytes")
     return {"out": str(out), **{name: card[name] for name in names}}
 
 

@@ -73,7 +73,7 @@ def test_a_net_without_loops_has_none_to_time(dirnet_checkpoint, tmp_path):
 
 
 def test_other_networks_are_refused():
-    with pytest.raises(HandfastError, match="expected the folder of a DIR-Net, got tofnet-tof8"):
+    with pytest.raises(HandfastError, match="expected a folder of DIR-Net, got tofnet-tof8"):
         measure_loops("tofnet-tof8", ["onnxruntime"], 1, 0.01, unwatched)
     with pytest.raises(HandfastError, match="model 'dirnet-64': expected tofnet-hand21"):
         measure_loops("dirnet-64", ["onnxruntime"], 1, 0.01, unwatched)

@@ -16,7 +16,8 @@ from handfast.errors import HandfastError
 from handfast.export.card import CARD_KEY
 from handfast.models.dirnet_gate import exit_by_policy, exit_by_variance, mean_variance, run_adaptive
 from handfast.runtime.dense import load_dense
-from handfast.runtime.dirnet import ExitRule, as_channels, load_dirnet
+from handfast.runtime.dirnet import ExitRule, load_dirnet
+from handfast.runtime.graphs import as_channels
 from handfast.runtime.model import load_model, read_card
 from handfast.training.checkpoint import load_checkpoint
 
@@ -195,7 +196,11 @@ def copy_with_cards(dirnet_folder, tmp_path):
 @pytest.mark.parametrize(
     ("change", "graphs", "complaint"),
     [
-        ({"family": "ace"}, ("extract", "refine", "attend"), "expected the folder of a DIR-Net, got dirnet"),
+        (
+            {"family": "ace"},
+            ("extract", "refine", "attend"),
+            "expected a folder of DIR-Net, got dirnet",
+        ),
         ({"trained_on": "other crops"}, ("attend",), "its files are of different networks; export it again"),
         ({"exit_rule": {"tau": 1}}, ("extract", "refine", "attend"), "its handfast card is not whole"),
         ({"exit_rule": {"name": "chance"}}, ("extract", "refine", "attend"), "exit rule: expected one of"),
@@ -220,9 +225,13 @@ def test_half_a_folder_is_refused(dirnet_folder, tmp_path):
 
 
 def test_what_is_no_dirnet_is_refused(dirnet_folder, tmp_path):
-    with pytest.raises(HandfastError, match="tofnet-tof8: expected the folder of a DIR-Net, got tofnet-tof8"):
+    with pytest.raises(
+        HandfastError, match="tofnet-tof8: expected a folder of DIR-Net, got tofnet-tof8"
+    ):
         load_dirnet("tofnet-tof8")
-    with pytest.raises(HandfastError, match=r"extract\.onnx: expected the folder of a DIR-Net, got dirnet"):
+    with pytest.raises(
+        HandfastError, match=r"extract\.onnx: expected a folder of DIR-Net, got dirnet"
+    ):
         load_dirnet(dirnet_folder / "extract.onnx")
     with pytest.raises(HandfastError, match="model 'nowhere': expected tofnet-hand21"):
         load_dirnet("nowhere")

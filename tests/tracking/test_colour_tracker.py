@@ -13,7 +13,6 @@ from handfast.errors import HandfastError
 from handfast.geometry import Camera, apply_affine, invert_affine, random_rotation
 from handfast.hand_model.articulation import FINGER_DOF_COUNT, angles_from_dofs
 from handfast.hand_model.model import joint_rotations, load_hand_asset, pose_hand
-from handfast.runtime.dirnet import RefinedHand
 from handfast.sensors.views import hand_size_px
 from handfast.structures import Frame, HandPose
 from handfast.tracking.colour_tracker import FIND_EVERY, FIRST_LOOKS, LOST, MARGIN, ColourTracker
@@ -53,6 +52,13 @@ def hand_at(x_m, y_m, z_m=0.5, side="right", seed=0):
     return Hand(side, joints_m - joints_m.mean(axis=0) + (x_m, y_m, z_m))
 
 
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    joints_m: np.ndarray
+    keypoints_px: np.ndarray
+    deviation_px: np.ndarray
+
+
 class Oracle:
     """A model that knows the hands, and tells of the one in the middle of its crop, if it can one of the side
     that it is shown, being less sure of others; where there is none it sees one all the same. mirrored: of
@@ -65,7 +71,7 @@ class Oracle:
         self.error_px, self.error_m, self.deviation = error_px, error_m, SURE
         self.rng, self.mirrored = np.random.default_rng(0), []
 
-    def refine(self, image):
+    def step(self, image, memory):
         to_crop = invert_affine(affine_to_picture(image))
         self.mirrored.append(np.linalg.det(to_crop[:, :2]) < 0)
         middle_px = np.full(2, (CROP_PX - 1) / 2)
@@ -84,13 +90,11 @@ class Oracle:
         else:
             deviation, joints_m = self.deviation, hand_at(0, 0).relative_m
             keypoints_px = middle_px + CROP_PX * 3 * (joints_m - joints_m.mean(axis=0))[:, :2]
-        return RefinedHand(
+        return Estimate(
             joints_m=joints_m + self.error_m * self.rng.standard_normal((21, 3)),
             keypoints_px=keypoints_px + self.error_px * self.rng.standard_normal((21, 2)),
             deviation_px=np.full(21, deviation * hand_size_px(keypoints_px)),
-            deviation_m=np.full(21, 0.005),
-            loops=0,
-        )
+        ), None
 
 
 def affine_to_picture(crop):
@@ -194,13 +198,13 @@ def test_without_a_camera_a_hand_is_as_one_sees_it_who_looks_at_it():
 def test_what_fits_no_place_before_the_camera_has_none():
     hand = hand_at(0, 0)
     tracker = tracker_of([hand])
-    refine = tracker.model.refine
+    step = tracker.model.step
 
-    def turned_round(image):
-        found = refine(image)
-        return replace(found, joints_m=-found.joints_m)
+    def turned_round(image, memory):
+        found, memory = step(image, memory)
+        return replace(found, joints_m=-found.joints_m), memory
 
-    tracker.model.refine = turned_round
+    tracker.model.step = turned_round
     (pose,) = tracker.step(FRAME)
     assert np.isnan(pose.xyz_mm).all() and np.isfinite(pose.relative_mm).all()
 
@@ -324,16 +328,16 @@ def test_crops_that_go_astray_are_put_right(growth):
     hand = hand_at(0, 0)
     tracker = tracker_of([hand])
     tracker.step(FRAME)
-    refine = tracker.model.refine
+    step = tracker.model.step
 
-    def misjudged(image):
-        found = refine(image)
+    def misjudged(image, memory):
+        found, memory = step(image, memory)
         low_px, high_px = found.keypoints_px.min(axis=0), found.keypoints_px.max(axis=0)
         share = growth / MARGIN * CROP_PX / (high_px - low_px).max()
         keypoints_px = (CROP_PX - 1) / 2 + share * (found.keypoints_px - (low_px + high_px) / 2)
-        return replace(found, keypoints_px=keypoints_px)
+        return replace(found, keypoints_px=keypoints_px), memory
 
-    tracker.model.refine = misjudged
+    tracker.model.step = misjudged
     sizes = []
     for _ in range(6 * FIND_EVERY):
         (pose,) = tracker.step(FRAME)

@@ -1,14 +1,20 @@
 """Each model gets the tracker of its family."""
 
+from dataclasses import replace
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
 
 from handfast.errors import HandfastError
+from handfast.export.ace import export_ace
 from handfast.export.dirnet import export_dirnet
+from handfast.models.ace import AceNet
 from handfast.models.dirnet import DIRNet
+from handfast.models.hourglass import HourglassEncoder
 from handfast.runtime.model import PACKAGED
-from handfast.structures import Frame
+from handfast.structures import Frame, HandPose
 from handfast.tracking.colour_tracker import ColourTracker
 from handfast.tracking.opening import COLOUR_FINDER, open_tracker
 from handfast.tracking.tracker import Tracker
@@ -33,6 +39,15 @@ def dirnet_folder(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def ace_folder(tmp_path_factory):
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("ace") / "net"
+    net = AceNet(HourglassEncoder(32, 4), HourglassEncoder(32, 4), "gaussian").eval()
+    export_ace(net, CARD | {"name": "ace-narrow", "family": "ace", "config": {"gate": "gaussian"}}, folder)
+    return folder
+
+
 @pytest.fixture
 def packaged_finder(monkeypatch):
     """In the place of the packaged tracker of key-points, one that sees no hand."""
@@ -52,12 +67,31 @@ def test_a_network_on_images_tracks_by_itself():
     assert isinstance(tracker, Tracker) and tracker.model.card.name == "tofnet-tof8"
 
 
-def test_dirnet_tracks_in_colour_and_is_led_by_a_finder(dirnet_folder, packaged_finder):
-    tracker = open_tracker(dirnet_folder)
+@pytest.mark.parametrize("name", ["dirnet-narrow", "ace-narrow"])
+def test_what_sees_colour_crops_is_led_by_a_finder(name, dirnet_folder, ace_folder, packaged_finder):
+    tracker = open_tracker(dirnet_folder if name.startswith("dirnet") else ace_folder)
     assert isinstance(tracker, ColourTracker) and tracker.finder.asked_for == (COLOUR_FINDER,)
-    assert (tracker.model.card.name, tracker.model.backend) == ("dirnet-narrow", "onnxruntime")
+    assert (tracker.model.card.name, tracker.model.backend) == (name, "onnxruntime")
     frame = Frame(0, 0.0, colour=np.zeros((48, 64, 3), np.uint8))
     assert [hands for _, hands in tracker.track([frame] * 3)] == [[]] * 3
+
+
+def test_hands_in_a_video_are_followed_with_what_ace_remembers(ace_folder, packaged_finder):
+    """With a peak on every heat-map, as a trained network has."""
+    tracker = open_tracker(ace_folder)
+    seen = HandPose("right", 0.9, np.random.default_rng(0).uniform(30, 70, (21, 2)), np.ones(21, bool))
+    tracker.finder.step = lambda frame: [seen]
+    peaks = np.zeros((1, 21, 8, 8), np.float32)
+    peaks[0, np.arange(21), 1 + np.arange(21) // 4, 1 + np.arange(21) % 4 * 2] = 1
+    run = tracker.model.engines["coarse"]
+    engines = tracker.model.engines | {"coarse": lambda given: [peaks, run(given)[1]]}
+    tracker.model = replace(tracker.model, engines=engines, threshold=1.0)
+    picture = np.random.default_rng(1).integers(0, 256, (100, 100, 3), dtype=np.uint8)
+    frames = [Frame(i, i / 30, colour=picture) for i in range(3)]
+    poses = [pose for _, (pose,) in tracker.track(frames)]
+    assert [pose.track for pose in poses] == [1, 1, 1]
+    moved_mm = [np.abs(after.relative_mm - before.relative_mm).max() for before, after in pairwise(poses)]
+    assert min(moved_mm) > 0  # of one picture: by what is remembered
 
 
 def test_dirnet_has_its_own_back_ends(dirnet_folder, packaged_finder):

@@ -14,8 +14,9 @@ from handfast.bench.silence import silence
 from handfast.errors import HandfastError
 from handfast.export.dirnet import export_dirnet
 from handfast.models import MODELS
-from handfast.runtime.dirnet import Engine, ExitRule, RefinementModel, load_dirnet
-from handfast.runtime.model import DIRNET_GRAPHS, PACKAGED
+from handfast.runtime.dirnet import ExitRule, RefinementModel, load_dirnet
+from handfast.runtime.graphs import Engine
+from handfast.runtime.model import GRAPHS, PACKAGED
 from handfast.training.checkpoint import load_checkpoint
 from handfast.training.dirnet import DIRNetRecipe
 from handfast.training.loop import model_card
@@ -67,7 +68,7 @@ class _Run:
         self._runs_s: list[tuple[float, dict[str, float]]] = []
 
     def __call__(self) -> None:
-        self._spent_s = dict.fromkeys(DIRNET_GRAPHS, 0.0)
+        self._spent_s = dict.fromkeys(GRAPHS["dirnet"], 0.0)
         start_s = perf_counter()
         self.model.refine(self.image)
         self._runs_s.append((perf_counter() - start_s, self._spent_s))

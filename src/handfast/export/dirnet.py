@@ -6,21 +6,16 @@ scales and shifts, and the graph is told the row.
 """
 
 import copy
-import json
-import os
 from pathlib import Path
-from shutil import rmtree
 
-import onnx
 import torch
 from onnx import ModelProto
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from handfast.errors import HandfastError
 from handfast.evaluation.cost import measure_cost
-from handfast.export.card import CARD_KEY
+from handfast.export.folder import write_graphs
 from handfast.export.onnx import traced_graph
 from handfast.models.dirnet import DIRNet, LoopNorm
 
@@ -43,7 +38,7 @@ def export_dirnet(net: DIRNet, card: dict, folder: Path) -> dict:
     S and the highest ``loop`` are as the card says. In it ``macs`` and ``flops`` become those of the first
     estimate, ``loop_macs`` and ``loop_flops`` those of going on once.
 
-    Raises HandfastError for a folder with something in it, and for one that cannot be written.
+    Raises HandfastError as ``write_graphs`` does.
     """
     folded = _folded(net, card["loops"])
     graphs = _graphs(folded, card["input"]["height"])
@@ -63,10 +58,7 @@ def export_dirnet(net: DIRNet, card: dict, folder: Path) -> dict:
     }
     if card["hand"] == "mano":
         card["licence"] = MANO_LICENCE
-    for graph in graphs.values():
-        graph.metadata_props.add(key=CARD_KEY, value=json.dumps(card))
-        onnx.checker.check_model(graph, full_check=True)
-    _write_folder(folder, {f"{name}.onnx": graph.SerializeToString() for name, graph in graphs.items()})
+    write_graphs(folder, graphs, card)
     return card
 
 
@@ -146,23 +138,3 @@ def _graphs(net: DIRNet, size_px: int) -> dict[str, ModelProto]:
         "refine": traced_graph(_Refine(net), {"features": features, "loop": loop}, [*REFINED, "encoded"]),
         "attend": traced_graph(net.feedback, {"features": features, "encoded": encoded}, ["attended"]),
     }
-
-
-def _write_folder(folder: Path, contents: dict[str, bytes]) -> None:
-    """Files in a new folder, or in one with nothing in it. It has its name only once it is complete."""
-    part = folder.parent / f".{folder.name}.part"
-    try:
-        if folder.exists() and any(folder.iterdir()):
-            raise HandfastError(f"{folder}: expected a new or an empty folder; choose another --out")
-        part.mkdir(parents=True, exist_ok=True)
-        for name, content in contents.items():
-            (part / name).write_bytes(content)
-        if folder.exists():
-            folder.rmdir()
-        os.replace(part, folder)
-    except OSError as error:
-        raise HandfastError(
-            f"{folder}: cannot be written ({error.strerror}); make room or choose another place"
-        ) from error
-    finally:
-        rmtree(part, ignore_errors=True)  # gone if all went well

@@ -4,20 +4,17 @@
 on; ``attend`` prepares the next refinement. What is not needed is not run.
 """
 
-import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 
 from handfast.errors import HandfastError
-from handfast.runtime.dense import OPENVINO_OPTIONS
-from handfast.runtime.model import DIRNET_GRAPHS, ModelCard, card_of, open_session, read_graphs
+from handfast.runtime.graphs import BACKENDS, Engine, as_channels, open_graphs
+from handfast.runtime.model import ModelCard
 from handfast.skeleton import SKELETONS, Skeleton
 
-BACKENDS = ("onnxruntime", "openvino")
 RULES = ("gate", "variance", "never")
 # The units of the log variances: hundredths of the crop, and cm.
 CROP_SHARE, CENTIMETRE_M = 0.01, 0.01
@@ -64,13 +61,9 @@ class RefinedHand:
     loops: int
 
 
-# What a graph may be given, by name -> its outputs in order.
-Engine = Callable[[dict[str, np.ndarray]], list[np.ndarray]]
-
-
 @dataclass(frozen=True, eq=False)
 class RefinementModel:
-    """DIR-Net ready to run. backend: which of ``BACKENDS`` runs it. engines: the ``DIRNET_GRAPHS``."""
+    """DIR-Net ready to run. backend: which of ``BACKENDS`` runs it. engines: its graphs."""
 
     card: ModelCard
     backend: str
@@ -103,6 +96,10 @@ class RefinementModel:
             loops=loop,
         )
 
+    def step(self, image: np.ndarray, state: None = None) -> tuple[RefinedHand, None]:
+        """As ``refine``: it remembers nothing of the frames before."""
+        return self.refine(image), None
+
     def _exit_probability(self, log_variance_2d: np.ndarray, logits: np.ndarray) -> float:
         """As the gates in ``models.dirnet_gate``."""
         match self.rule.name:
@@ -119,35 +116,14 @@ def load_dirnet(
 ) -> RefinementModel:
     """A packaged DIR-Net by name, or a folder that ``handfast export`` wrote.
 
-    rule: its card's own if not given. backend: one of ``BACKENDS``; where OpenVINO is not installed, ONNX
-    Runtime stands in and the log says so. Raises HandfastError for an unknown name or back end, a missing or
-    broken file, and for a network of another kind.
+    rule: its card's own if not given. backend: one of ``BACKENDS``, with the same stand-in as
+    ``open_graphs``, which also says what is refused.
     """
-    if backend not in BACKENDS:
-        raise HandfastError(f"backend {backend!r}: expected {', '.join(BACKENDS)}")
-    contents = read_graphs(name_or_folder)
-    sessions = {graph: open_session(content, name_or_folder) for graph, content in contents.items()}
-    card, *others = (card_of(session, name_or_folder) for session in sessions.values())
-    if card.family != "dirnet" or tuple(contents) != DIRNET_GRAPHS:
-        raise HandfastError(f"model {name_or_folder}: expected the folder of a DIR-Net, got {card.name}")
-    if any(other != card for other in others):
-        raise HandfastError(f"model {name_or_folder}: its files are of different networks; export it again")
-    rule = rule or _own_rule(card, name_or_folder)
-    engines = {graph: _onnx_engine(session) for graph, session in sessions.items()}
-    if backend == "openvino":
-        try:
-            engines = {graph: _openvino_engine(content) for graph, content in contents.items()}
-        except ImportError:
-            logging.getLogger(__name__).warning(
-                "back end openvino: not installed (pip install openvino); running with onnxruntime"
-            )
-            backend = "onnxruntime"
-    return RefinementModel(card, backend, engines, card.loops, rule)
-
-
-def as_channels(image: np.ndarray) -> np.ndarray:
-    """(S, S, 3) uint8 -> (1, 3, S, S) float32, 0..1, as ``extract`` takes it."""
-    return np.divide(np.moveaxis(image, 2, 0)[None], 255, dtype=np.float32, order="C")
+    graphs = open_graphs(name_or_folder, "dirnet", backend)
+    card = graphs.card
+    return RefinementModel(
+        card, graphs.backend, graphs.engines, card.loops, rule or _own_rule(card, name_or_folder)
+    )
 
 
 def _own_rule(card: ModelCard, name: str | Path) -> ExitRule:
@@ -157,24 +133,6 @@ def _own_rule(card: ModelCard, name: str | Path) -> ExitRule:
         raise HandfastError(
             f"model {name}: its handfast card is not whole (exit_rule: {error}); export it again"
         ) from error
-
-
-def _onnx_engine(session: onnxruntime.InferenceSession) -> Engine:
-    names = [taken.name for taken in session.get_inputs()]
-    return lambda inputs: session.run(None, {name: inputs[name] for name in names})
-
-
-def _openvino_engine(content: bytes) -> Engine:
-    import openvino
-
-    model = openvino.Core().read_model(content)
-    request = openvino.compile_model(model, "CPU", OPENVINO_OPTIONS).create_infer_request()
-    names = [taken.any_name for taken in model.inputs]
-
-    def run(inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
-        return list(request.infer({name: inputs[name] for name in names}, share_inputs=True).values())
-
-    return run
 
 
 def _deviation(log_variance: np.ndarray) -> np.ndarray:

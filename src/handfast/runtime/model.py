@@ -190,8 +190,8 @@ def read_graphs(name_or_path: str | Path) -> dict[str, bytes]:
     graphs = files_of[family]
     if missing := [file.name for file in graphs.values() if not file.is_file()]:
         raise HandfastError(
-            f"model {name_or_path}: expected the {len(graphs)} graphs of {ON_CROPS[family]} in the folder, but "
-            f"there is no {', '.join(missing)}; export it again"
+            f"model {name_or_path}: expected the {len(graphs)} graphs of {ON_CROPS[family]} in the folder, "
+            f"but there is no {', '.join(missing)}; export it again"
         )
     return {name: file.read_bytes() for name, file in graphs.items()}
 

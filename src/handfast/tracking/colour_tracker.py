@@ -1,22 +1,28 @@
-"""Hands in colour video, in space: found by the tracker of key-points, then cut out for DIR-Net.
+"""Hands in colour video, in space: found by the tracker of key-points, then cut out for DIR-Net or ACE.
 
-A hand that is followed is cut out where its key-points were in the frame before. DIR-Net always sees a hand
-in what it is shown; that there is one is for the finder to say, which looks now and then.
+A hand that is followed is cut out where its key-points were in the frame before, and what the model remembers
+of it is handed on. The model always sees a hand in what it is shown; that there is one is for the finder to
+say, which looks now and then.
+
+Nothing is remembered across a cut in the video, or of a hand that was lost, found anew or is suddenly
+elsewhere; across a gap in time hands go on, but the finder is asked and the model starts afresh.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from handfast.errors import HandfastError
 from handfast.geometry import Camera
-from handfast.runtime.dirnet import RefinementModel
+from handfast.runtime.model import ModelCard
 from handfast.sensors.colour_crop import box_about_px, crop_colour, look_rotation
 from handfast.sensors.sources import open_source
 from handfast.sensors.views import hand_size_px, without_strays
 from handfast.structures import Frame, HandPose
+from handfast.tracking.continuity import Continuity, Passage
 from handfast.tracking.tracker import MOST_HANDS, Tracker
 
 # A little wider than in training: of a hand in too narrow a crop the network sees too little, and the next
@@ -29,19 +35,41 @@ FIRST_LOOKS = 2  # a new hand is cut out so many times, since the finder's key-p
 SAME_HAND, SAME_POINTS = 0.5, 0.25
 SAME_SIZE = 1.5  # times as large or as small as what the finder sees a followed hand may be
 MISSED = 2  # times in a row that the finder may not see a hand which is followed
-# Of a hand's size, the standard deviation that DIR-Net sees in its key-points from which on it is lost.
+# Of a hand's size, the standard deviation that a model sees in its key-points from which on it is lost.
 LOST = 0.2
+
+
+class CropEstimate(Protocol):
+    """What a model says of the hand in a crop: joints_m (21, 3) from the wrist, along the crop's axes,
+    keypoints_px (21, 2) in the crop, deviation_px (21,) of these."""
+
+    joints_m: np.ndarray
+    keypoints_px: np.ndarray
+    deviation_px: np.ndarray
+
+
+class CropModel(Protocol):
+    """A model of colour crops of right hands, with or without a memory."""
+
+    card: ModelCard
+
+    def step(self, image: np.ndarray, state: object | None) -> tuple[CropEstimate, object | None]:
+        """The next crop (S, S, 3) uint8 of a track, and what the step before remembered of it, None at its
+        beginning -> what is seen, and what to remember."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
 class _Hand:
     """keypoints_px (21, 2) in the picture. relative_m (21, 3): from the wrist, in the camera's axes.
-    deviation: of the key-points, in shares of the hand's size. missed: how often the finder did, by now."""
+    deviation: of the key-points, in shares of the hand's size. memory: the model's. missed: how often the
+    finder did, by now."""
 
     side: str
     keypoints_px: np.ndarray
     relative_m: np.ndarray
     deviation: float
+    memory: object | None = None
     track: int = 0
     missed: int = 0
 
@@ -58,6 +86,11 @@ class _Hand:
         size_px = max(hand_size_px(self.keypoints_px), hand_size_px(keypoints_px), 1.0)
         return np.linalg.norm(self.keypoints_px - keypoints_px, axis=1).mean() / size_px
 
+    def overlaps(self, keypoints_px: np.ndarray) -> bool:
+        """Whether the squares about both have a part in common."""
+        (centre_px, reach_px), (other_px, other_reach_px) = map(_square, (self.keypoints_px, keypoints_px))
+        return np.abs(centre_px - other_px).max() < reach_px + other_reach_px
+
     def is_as(self, find: HandPose) -> bool:
         """Whether a find that is near has the same side and about the same size."""
         sizes_px = hand_size_px(self.keypoints_px), hand_size_px(find.keypoints_px)
@@ -71,15 +104,16 @@ class ColourTracker:
     and says which side they are.
     """
 
-    def __init__(self, model: RefinementModel, finder: Tracker) -> None:
+    def __init__(self, model: CropModel, finder: Tracker) -> None:
         self.model, self.finder = model, finder
         self._hands: list[_Hand] = []
+        self._continuity = Continuity()
         self._frames = self._tracks = 0
 
     def track(self, source: str | Path | Iterable[Frame]) -> Iterator[tuple[Frame, list[HandPose]]]:
         """Each frame of a source with the hands in it, as ``Tracker.track``."""
         frames = open_source(source) if isinstance(source, str | Path) else source
-        self._hands, self._frames = [], 0
+        self._hands, self._frames, self._continuity = [], 0, Continuity()
         for frame in frames:
             yield frame, self.step(frame)
 
@@ -93,13 +127,18 @@ class ColourTracker:
                 f"frame {frame.index}: model {self.model.card.name} needs colour; give a colour video or "
                 "8-bit RGB PNGs, or choose another --model"
             )
-        seen = [self._refined(frame, old.side, old.keypoints_px) for old in self._hands]
+        passage = self._continuity.passage(frame)
+        if passage is Passage.CUT:
+            self._hands = []
+        elif passage is Passage.GAP:  # whom the finder does not see now, it would have missed before
+            self._hands = [replace(hand, memory=None, missed=MISSED - 1) for hand in self._hands]
+        seen = [self._refined(frame, old.side, old.keypoints_px, old.memory) for old in self._hands]
         hands = _distinct(
             replace(new, track=old.track, missed=old.missed)
             for old, new in zip(self._hands, seen, strict=True)
-            if new is not None and new.deviation < LOST
+            if new is not None and new.deviation < LOST and old.overlaps(new.keypoints_px)
         )
-        if not hands or self._frames % FIND_EVERY == 0:
+        if not hands or passage is Passage.GAP or self._frames % FIND_EVERY == 0:
             hands = self._with_found(frame, hands)
         self._frames += 1
         self._hands = hands
@@ -133,13 +172,13 @@ class ColourTracker:
         """What the finder has found; None if it is not a hand after all."""
         keypoints_px = without_strays(find.keypoints_px)
         for _ in range(FIRST_LOOKS):
-            hand = self._refined(frame, find.side, keypoints_px)
+            hand = self._refined(frame, find.side, keypoints_px, memory=None)
             if hand is None:
                 return None
             keypoints_px = hand.keypoints_px
         return replace(hand, track=track) if hand.deviation < LOST else None
 
-    def _refined(self, frame: Frame, side: str, about_px: np.ndarray) -> _Hand | None:
+    def _refined(self, frame: Frame, side: str, about_px: np.ndarray, memory: object | None) -> _Hand | None:
         """The hand where key-points (21, 2) are, more or less; None where that is outside the picture."""
         if not np.ptp(about_px, axis=0).max() >= 1:
             return None
@@ -148,13 +187,20 @@ class ColourTracker:
         crop = crop_colour(frame.colour, box, size_px, mirrored=side == "left")
         if crop is None:
             return None
-        found = self.model.refine(crop.image)
+        found, memory = self.model.step(crop.image, memory)
         keypoints_px = crop.to_picture_px(found.keypoints_px).astype(np.float32)
         relative_m = found.joints_m @ crop.axes
         if frame.camera is not None:
             relative_m = relative_m @ look_rotation(frame.camera, box.centre_px)
         deviation_px = float(found.deviation_px.mean()) * box.side_px / size_px
-        return _Hand(side, keypoints_px, relative_m, deviation_px / max(hand_size_px(keypoints_px), 1.0))
+        deviation = deviation_px / max(hand_size_px(keypoints_px), 1.0)
+        return _Hand(side, keypoints_px, relative_m, deviation, memory)
+
+
+def _square(keypoints_px: np.ndarray) -> tuple[np.ndarray, float]:
+    """Its centre, and half of its side."""
+    low_px, high_px = keypoints_px.min(axis=0), keypoints_px.max(axis=0)
+    return (low_px + high_px) / 2, (high_px - low_px).max() / 2
 
 
 def _distinct(hands: Iterable[_Hand]) -> list[_Hand]:

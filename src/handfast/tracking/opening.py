@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from handfast.runtime.ace import load_ace
 from handfast.runtime.dense import load_dense
 from handfast.runtime.dirnet import load_dirnet
 from handfast.runtime.model import BACKENDS, read_card
@@ -15,9 +16,9 @@ COLOUR_FINDER = "tofnet-rgb"
 def open_tracker(model: str | Path, backend: str = BACKENDS[0]) -> Tracker | DenseTracker | ColourTracker:
     """For a packaged model, a model file or a folder of several, of any family.
 
-    backend: what runs it, as ``load_model``, ``load_dense`` and ``load_dirnet`` have them. Dense regression
-    and DIR-Net are led to the hands by packaged trackers of key-points, in ONNX Runtime. Raises HandfastError
-    as these do.
+    backend: what runs it, as ``load_model``, ``load_dense``, ``load_dirnet`` and ``load_ace`` have them. What
+    runs on crops is led to the hands by packaged trackers of key-points, in ONNX Runtime. Raises
+    HandfastError as these do.
     """
     family = "dense" if str(model).endswith(".xml") else read_card(model).family
     match family:
@@ -25,4 +26,6 @@ def open_tracker(model: str | Path, backend: str = BACKENDS[0]) -> Tracker | Den
             return DenseTracker(load_dense(model, backend), Tracker())
         case "dirnet":
             return ColourTracker(load_dirnet(model, backend=backend), Tracker(COLOUR_FINDER))
+        case "ace":
+            return ColourTracker(load_ace(model, backend=backend), Tracker(COLOUR_FINDER))
     return Tracker(model, backend)
