@@ -1,0 +1,129 @@
+"""Run ACE: four graphs, of which the fine encoder's is run only when the gate asks for it.
+
+``coarse`` sees every crop but where the gate decides by the past alone; ``gate`` says whether ``fine`` is to
+look as well; ``recur`` makes a pose of what they saw and of what it remembers of the track.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from handfast.codecs.heatmaps import decode_probabilities, map_to_input
+from handfast.errors import HandfastError
+from handfast.runtime.graphs import BACKENDS, Engine, as_channels, open_graphs
+from handfast.runtime.model import ModelCard
+from handfast.skeleton import SKELETONS, Skeleton
+
+# The gate that has not seen the coarse features, nor mixes them into the fine ones.
+BLIND_GATE = "neural-temporal"
+CENTIMETRE_M = 0.01
+LEAST_PEAK = 1e-3  # of a heat-map that says nothing
+
+
+@dataclass(frozen=True, eq=False)
+class AceState:
+    """What is kept of a track, each (1, H) float32: the LSTM's h and c after the last frame, its h one (h1)
+    and two (h2) frames before."""
+
+    h: np.ndarray
+    c: np.ndarray
+    h1: np.ndarray
+    h2: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class AceEstimate:
+    """What is known of the hand in a crop.
+
+    joints_m (21, 3): from the wrist, along the crop's axes. keypoints_px (21, 2): in the crop, the peaks of
+    the fine encoder's heat-maps if it ran, else of the coarse one's. deviation_px (21,): the standard
+    deviations that the heights of these peaks let expect, along one axis. used_fine: whether the fine encoder
+    ran. fine_probability: what the gate said, G_fine.
+    """
+
+    joints_m: np.ndarray
+    keypoints_px: np.ndarray
+    deviation_px: np.ndarray
+    used_fine: bool
+    fine_probability: float
+
+
+@dataclass(frozen=True, eq=False)
+class AceModel:
+    """ACE ready to run. backend: which of ``BACKENDS`` runs it. engines: its graphs. threshold: lambda; the
+    fine encoder runs where G_fine is above it."""
+
+    card: ModelCard
+    backend: str
+    engines: Mapping[str, Engine]
+    threshold: float
+
+    @property
+    def skeleton(self) -> Skeleton:
+        return SKELETONS[self.card.skeleton]
+
+    def step(self, image: np.ndarray, state: AceState | None = None) -> tuple[AceEstimate, AceState]:
+        """The next crop (S, S, 3) uint8, red, green, blue, of a track of a right hand.
+
+        state: what the step before returned; None for a track that begins.
+        """
+        state = state or self._initial_state()
+        seen = {"image": as_channels(image)}
+        is_blind = self.card.gate == BLIND_GATE
+        heatmaps = coarse = None
+        if not is_blind:
+            heatmaps, coarse = self.engines["coarse"](seen)
+        history = {"h": state.h, "h1": state.h1, "h2": state.h2}
+        (g_fine,) = self.engines["gate"](history | {"coarse": coarse})[0]
+        used_fine = bool(g_fine > self.threshold)
+        if used_fine:
+            heatmaps, features = self.engines["fine"](seen)
+            if not is_blind:
+                features = (1 - g_fine) * coarse + g_fine * features  # equation 11
+        elif is_blind:
+            heatmaps, features = self.engines["coarse"](seen)
+        else:
+            features = coarse
+        joints_cm, h, c = self.engines["recur"]({"features": features, "h": state.h, "c": state.c})
+        keypoints_px, deviation_px = _peaks(heatmaps[0], self.card.input["width"])
+        estimate = AceEstimate(
+            CENTIMETRE_M * joints_cm[0], keypoints_px, deviation_px, used_fine, float(g_fine)
+        )
+        return estimate, AceState(h, c, state.h, state.h1)
+
+    def _initial_state(self) -> AceState:
+        """That of a track which has just begun."""
+        parts = fields(AceState)
+        zeros = np.zeros((1, self.card.state_bytes // (4 * len(parts))), np.float32)
+        return AceState(*(zeros,) * len(parts))
+
+
+def load_ace(
+    name_or_folder: str | Path, threshold: float | None = None, backend: str = BACKENDS[0]
+) -> AceModel:
+    """A packaged ACE by name, or a folder that ``handfast export`` wrote.
+
+    threshold: its card's own if not given. backend: one of ``BACKENDS``, with the same stand-in as
+    ``open_graphs``, which also says what is refused.
+    """
+    graphs = open_graphs(name_or_folder, "ace", backend)
+    threshold = graphs.card.threshold if threshold is None else threshold
+    if not 0 <= threshold <= 1:
+        raise HandfastError(f"threshold: expected 0..1, got {threshold}")
+    return AceModel(graphs.card, graphs.backend, graphs.engines, threshold)
+
+
+def _peaks(heatmaps: np.ndarray, size_px: int) -> tuple[np.ndarray, np.ndarray]:
+    """Heat-maps (K, s, s) of a crop of so many pixels -> key-points (K, 2) px in it, and their deviations
+    (K,) px.
+
+    A map has learnt the mean of Gaussians, one cell wide and one high, over where its key-point may be: if
+    that is uncertain by s cells, its peak is 1 / (1 + s^2) high.
+    """
+    stride = size_px // heatmaps.shape[-1]
+    maps = np.maximum(heatmaps, LEAST_PEAK)
+    points, _ = decode_probabilities(maps)
+    deviation_cells = np.sqrt(1 / np.minimum(maps.max(axis=(1, 2)), 1) - 1)
+    return map_to_input(points, stride), stride * deviation_cells

@@ -1,0 +1,79 @@
+"""Networks of several graphs in a folder: opened together, in ONNX Runtime or OpenVINO."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from handfast.errors import HandfastError
+from handfast.runtime.dense import OPENVINO_OPTIONS
+from handfast.runtime.model import GRAPHS, ON_CROPS, ModelCard, card_of, open_session, read_graphs
+
+BACKENDS = ("onnxruntime", "openvino")
+
+# What a graph may be given, by name -> its outputs in order.
+Engine = Callable[[dict[str, np.ndarray]], list[np.ndarray]]
+
+
+@dataclass(frozen=True, eq=False)
+class OpenGraphs:
+    """The graphs of a network ready to run, by name. backend: which of ``BACKENDS`` runs them."""
+
+    card: ModelCard
+    backend: str
+    engines: Mapping[str, Engine]
+
+
+def open_graphs(name_or_folder: str | Path, family: str, backend: str) -> OpenGraphs:
+    """A packaged network by name, or a folder that ``handfast export`` wrote. family: one of ``GRAPHS``.
+
+    Where OpenVINO is not installed, ONNX Runtime stands in and the log says so. Raises HandfastError for an
+    unknown name or back end, a missing or broken file, and for a network of another family.
+    """
+    if backend not in BACKENDS:
+        raise HandfastError(f"backend {backend!r}: expected {', '.join(BACKENDS)}")
+    contents = read_graphs(name_or_folder)
+    sessions = {graph: open_session(content, name_or_folder) for graph, content in contents.items()}
+    card, *others = (card_of(session, name_or_folder) for session in sessions.values())
+    if card.family != family or tuple(contents) != GRAPHS[family]:
+        raise HandfastError(
+            f"model {name_or_folder}: expected a folder of {ON_CROPS[family]}, got {card.name}"
+        )
+    if any(other != card for other in others):
+        raise HandfastError(f"model {name_or_folder}: its files are of different networks; export it again")
+    if backend == "openvino":
+        try:
+            engines = {graph: _openvino_engine(content) for graph, content in contents.items()}
+            return OpenGraphs(card, backend, engines)
+        except ImportError:
+            logging.getLogger(__name__).warning(
+                "back end openvino: not installed (pip install openvino); running with onnxruntime"
+            )
+    engines = {graph: _onnx_engine(session) for graph, session in sessions.items()}
+    return OpenGraphs(card, "onnxruntime", engines)
+
+
+def as_channels(image: np.ndarray) -> np.ndarray:
+    """(S, S, 3) uint8 -> (1, 3, S, S) float32, 0..1, as graphs take it."""
+    return np.divide(np.moveaxis(image, 2, 0)[None], 255, dtype=np.float32, order="C")
+
+
+def _onnx_engine(session: onnxruntime.InferenceSession) -> Engine:
+    names = [taken.name for taken in session.get_inputs()]
+    return lambda inputs: session.run(None, {name: inputs[name] for name in names})
+
+
+def _openvino_engine(content: bytes) -> Engine:
+    import openvino
+
+    model = openvino.Core().read_model(content)
+    request = openvino.compile_model(model, "CPU", OPENVINO_OPTIONS).create_infer_request()
+    names = [taken.any_name for taken in model.inputs]
+
+    def run(inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+        return list(request.infer({name: inputs[name] for name in names}, share_inputs=True).values())
+
+    return run
