@@ -6,7 +6,13 @@ import pytest
 from handfast.bench.backends import BACKENDS
 from handfast.bench.compiled import find_compiler
 from handfast.cli_bench import ALL_BACKENDS
+from handfast.data.colour_batches import ColourMix
+from handfast.data.colour_clips import ClipMix
 from handfast.errors import HandfastError
+from handfast.models import MODELS
+from handfast.training.ace import AceRecipe
+from handfast.training.checkpoint import save_checkpoint
+from handfast.training.loop import model_card
 
 COLUMNS = {
     "backend",
@@ -160,7 +166,48 @@ def test_the_table_of_loops(handfast_command, dirnet_folder, monkeypatch):
     assert problem == "openvino: not installed: pip install openvino"
 
 
+@pytest.fixture(scope="module")
+def ace_checkpoint(tmp_path_factory):
+    """Of narrow crops; its validation saw the fine encoder run for a quarter of the frames."""
+    mix = ClipMix(ColourMix(input_px=128))
+    recipe = AceRecipe(model="ace-half", skeleton="hand21", epochs=1, data=mix)
+    path = tmp_path_factory.mktemp("ace") / "net.safetensors"
+    save_checkpoint(path, MODELS["ace-half"](), model_card(recipe, "noise", 0, {"clips_p_fine": 0.25}))
+    return path
+
+
+@pytest.mark.usefixtures("without_openvino")
+@pytest.mark.parametrize(("options", "p_fine"), [((), 0.25), (("--p-fine", "0.5"), 0.5)])
+def test_of_ace_a_frame_is_timed_with_the_gate_and_without(
+    handfast_command, ace_checkpoint, tmp_path, options, p_fine
+):
+    arguments = ("--rounds", "1", "--seconds", "0.01", "--save", tmp_path / "bench.json", "--json")
+    code, stdout, stderr = handfast_command("bench", ace_checkpoint, *arguments, *options)
+    assert (code, stderr) == (0, "")
+    facts = json.loads(stdout.splitlines()[-1])
+    onnxruntime, openvino = facts["reports"]
+    assert onnxruntime["p_fine"] == p_fine and onnxruntime["problem"] is None
+    assert min(onnxruntime[f"{part}_ms"] for part in ("coarse", "gate", "fine", "mean", "always_fine")) > 0
+    assert (openvino["installed"], openvino["mean_ms"]) == (False, None)
+    kept = json.loads((tmp_path / "bench.json").read_text())
+    assert kept["reports"] == facts["reports"] and kept["machine"]["versions"]["onnxruntime"]
+
+
+@pytest.mark.usefixtures("without_openvino")
+def test_the_table_of_the_gate(handfast_command, ace_checkpoint, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    code, stdout, _ = handfast_command("bench", ace_checkpoint, "--rounds", "1", "--seconds", "0.01")
+    heading, row, verdict, problem = stdout.splitlines()
+    assert code == 0 and row.startswith("onnxruntime") and len(row.split()) == 9
+    assert heading.split() == "ms p_fine coarse gate fine a frame p99 always fine p99".split()
+    assert "of the time of always fine; p99" in verdict
+    assert problem == "openvino: not installed: pip install openvino"
+
+
 @pytest.mark.parametrize(("arguments", "complaint"), [
+    (("ace", "--backends", "c"), "error: --backends: expected some of onnxruntime, openvino, got c"),
+    (("ace-half", "--plot", "bench.png"), "error: --plot: not for ACE"),
+    (("tofnet-tof8", "--p-fine", "0.1"), "error: --p-fine: expected an ACE, got tofnet-tof8"),
     (("dirnet", "--backends", "c"), "error: --backends: expected some of onnxruntime, openvino, got c"),
     (("dirnet", "--plot", "bench.png"), "error: --plot: not for DIR-Net"),
     (("no.safetensors",), "error: no.safetensors: expected a whole handfast checkpoint"),
@@ -168,7 +215,7 @@ def test_the_table_of_loops(handfast_command, dirnet_folder, monkeypatch):
     (("dense-lean-l3", "--plot", "bench.png"), "error: --plot: not for dense regression"),
     (("dense-5stack",), "error: model 'dense-5stack': expected tofnet-hand21"),
 ])  # fmt: skip
-def test_what_cannot_be_done_with_dense_regression(handfast_command, arguments, complaint):
+def test_what_cannot_be_done_with_parts_of_networks(handfast_command, arguments, complaint):
     code, stdout, stderr = handfast_command("bench", *arguments)
     assert (code, stdout) == (2, "")
     assert stderr.startswith(complaint) and stderr.count("\n") == 1

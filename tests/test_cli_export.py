@@ -263,8 +263,8 @@ def foreign_model(folder):
 BAD_INPUT = {
     "no checkpoint": (("no.safetensors", "--out", "net.onnx"), "no.safetensors: expected a whole"),
     "another ending": (("tofnet-tof8", "--out", "net.pt"), "ends in .onnx"),
-    "unknown model": (("tofnet", "--out", "net.onnx"), "expected tofnet-hand21, tofnet-tof8 or the path"),
-    "unknown model as C": (("tofnet", "--to", "c", "--out", "c"), "expected tofnet-hand21, tofnet-tof8 or"),
+    "unknown model": (("tofnet", "--out", "net.onnx"), "expected tofnet-hand21, tofnet-tof8"),
+    "unknown model as C": (("tofnet", "--to", "c", "--out", "c"), "expected tofnet-hand21, tofnet-tof8"),
     "unknown format": (
         ("tofnet-tof8", "--to", "tflite", "--out", "c"),
         "--to: expected onnx, c, openvino, got 'tflite'",

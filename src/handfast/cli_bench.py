@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,7 @@ from handfast.errors import HandfastError
 from handfast.files import check_ending, write_whole
 
 if TYPE_CHECKING:
+    from handfast.bench.gate import GateReport
     from handfast.bench.loops import LoopReport
     from handfast.bench.measure import Report
 
@@ -25,19 +27,21 @@ BENCH_EXAMPLES = (
     "handfast bench tofnet-tof8 --backends c,c-int8,onnxruntime --json\n\n"
     "handfast bench tofnet-hand21 --seconds 10 --save bench.json --plot bench.png\n\n"
     "handfast bench dense-1stack-l3 --backends torch,openvino\n\n"
-    "handfast bench dirnet --json"
+    "handfast bench dirnet --json\n\n"
+    "handfast bench ace --p-fine 0.18"
 )
 ALL_BACKENDS = "c,c-int8,onnxruntime,openvino,litert,ncnn,executorch,torch,naive,im2col"
 DENSE_BACKENDS = "torch,onnxruntime,openvino"
-DIRNET_BACKENDS = "onnxruntime,openvino"
-DENSE, DIRNET = "dense regression", "DIR-Net"
+FOLDER_BACKENDS = "onnxruntime,openvino"
+DENSE, DIRNET, ACE = "dense regression", "DIR-Net", "ACE"
 
 
 def bench(
     model: Annotated[
         str,
         typer.Argument(
-            help="Packaged model, or a model file; of dense-... and dirnet also a checkpoint or a bare name.",
+            help="Packaged model, model file or folder; of dense-..., dirnet and ace also a checkpoint or a "
+            "bare name.",
             metavar="NAME|FILE",
         ),
     ] = DEFAULT_MODEL,
@@ -45,13 +49,20 @@ def bench(
         str | None,
         typer.Option(
             help=f"What to measure, in this order; of dense-... {DENSE_BACKENDS}, of dirnet "
-            f"{DIRNET_BACKENDS}.",
+            f"and ace {FOLDER_BACKENDS}.",
             metavar="NAME,...",
             show_default=ALL_BACKENDS,
         ),
     ] = None,
     rounds: Annotated[int, typer.Option(help="In how many rounds they take turns.", min=1)] = 20,
     seconds: Annotated[float, typer.Option(help="How long each runs in all.", min=0.01)] = 3.0,
+    p_fine: Annotated[
+        float | None,
+        typer.Option(
+            help="Of ace, the share of frames for which its gate opens; by default what its card says.",
+            metavar="SHARE",
+        ),
+    ] = None,
     save: Annotated[
         Path | None, typer.Option(help="Keep results and facts of the machine in this .json.", metavar="FILE")
     ] = None,
@@ -66,17 +77,20 @@ def bench(
     They take turns beside a loop of multiply-adds, which says what the core can do.
     Each is checked first: what computes something else gets no time.
     Of dense regression the stages are told apart: crop, network, decoding. Of DIR-Net, each number of loops.
+    Of ACE, a frame with the gate and one that the fine encoder always sees.
     """
     if save is not None:
         check_ending(save, ".json")
     family = _family(model)
+    if p_fine is not None and family != ACE:
+        raise HandfastError(f"--p-fine: expected an ACE, got {model}")
     if family is None:
         _bench(model, _chosen(backends or ALL_BACKENDS, ALL_BACKENDS), rounds, seconds, save, plot, as_json)
         return
     if plot is not None:
         raise HandfastError(f"--plot: not for {family}; --save keeps the numbers")
-    known = DENSE_BACKENDS if family == DENSE else DIRNET_BACKENDS
-    bench_parts = _bench_stages if family == DENSE else _bench_loops
+    known = DENSE_BACKENDS if family == DENSE else FOLDER_BACKENDS
+    bench_parts = {DENSE: _bench_stages, DIRNET: _bench_loops, ACE: partial(_bench_gate, p_fine)}[family]
     bench_parts(model, _chosen(backends or known, known), rounds, seconds, save, as_json)
 
 
@@ -84,16 +98,17 @@ def _family(model: str) -> str | None:
     """One whose parts are timed, by the name, or what a file says of itself; None for any other."""
     if model.endswith(".xml") or (model.startswith("dense-") and "." not in model):
         return DENSE
-    if model.startswith("dirnet") and "." not in model:
-        return DIRNET
+    if model in ("dirnet", "ace") or (model.startswith(("dirnet-", "ace-")) and "." not in model):
+        return DIRNET if model.startswith("dirnet") else ACE
     if model.endswith(".safetensors"):
         with training_libraries():
             from handfast.training.checkpoint import read_tensors
         _, card = read_tensors(Path(model))
-        return DIRNET if card.get("family") == "dirnet" else DENSE  # which says what it cannot time
-    from handfast.runtime.model import read_card
+        # Dense regression says what it cannot time.
+        return {"dirnet": DIRNET, "ace": ACE}.get(card.get("family"), DENSE)
+    from handfast.runtime.model import ON_CROPS, read_card
 
-    return {"dense": DENSE, "dirnet": DIRNET}.get(read_card(model).family)
+    return ON_CROPS.get(read_card(model).family)
 
 
 def _chosen(backends: str, known: str) -> list[str]:
@@ -181,6 +196,49 @@ def _bench_loops(
         print(json.dumps(facts))
     else:
         _print_loops(reports)
+
+
+def _bench_gate(
+    p_fine: float | None,
+    model: str,
+    chosen: list[str],
+    rounds: int,
+    seconds: float,
+    save: Path | None,
+    as_json: bool,
+) -> None:
+    with training_libraries():
+        from handfast.bench.gate import measure_gate
+    from handfast.bench.machine import machine_facts
+
+    reports = measure_gate(model, p_fine, chosen, rounds, seconds, with_bar)
+    facts = {"reports": [asdict(report) for report in reports]}
+    if save is not None:
+        _save(save, model, rounds, seconds, machine_facts(chosen), facts)
+    if as_json:
+        print(json.dumps(facts))
+    else:
+        _print_gate(reports)
+
+
+def _print_gate(reports: Iterable["GateReport"]) -> None:
+    console = Console(highlight=False)
+    columns = {
+        "p_fine": "p_fine", "coarse_ms": "coarse", "gate_ms": "gate", "fine_ms": "fine", "mean_ms": "a frame",
+        "p99_ms": "p99", "always_fine_ms": "always fine", "always_fine_p99_ms": "p99",
+    }  # fmt: skip
+    table = column_table("ms", *columns.values(), numbers=columns.values())
+    timed = [report for report in reports if report.problem is None]
+    for report in timed:
+        table.add_row(report.backend, *(f"{getattr(report, column):.3g}" for column in columns))
+    console.print(table)
+    for report in timed:
+        console.print(
+            f"{report.backend}: {report.mean_share:.2f} of the time of always fine; p99 {report.p99_ms:.3g} "
+            f"ms, that of always fine and a coarse one {report.p99_limit_ms:.3g} ms",
+            soft_wrap=True,
+        )
+    _print_problems(console, ((report.backend, report.installed, report.problem) for report in reports))
 
 
 def _print_loops(reports: Iterable["LoopReport"]) -> None:

@@ -225,13 +225,9 @@ def test_half_a_folder_is_refused(dirnet_folder, tmp_path):
 
 
 def test_what_is_no_dirnet_is_refused(dirnet_folder, tmp_path):
-    with pytest.raises(
-        HandfastError, match="tofnet-tof8: expected a folder of DIR-Net, got tofnet-tof8"
-    ):
+    with pytest.raises(HandfastError, match="tofnet-tof8: expected a folder of DIR-Net, got tofnet-tof8"):
         load_dirnet("tofnet-tof8")
-    with pytest.raises(
-        HandfastError, match=r"extract\.onnx: expected a folder of DIR-Net, got dirnet"
-    ):
+    with pytest.raises(HandfastError, match=r"extract\.onnx: expected a folder of DIR-Net, got dirnet"):
         load_dirnet(dirnet_folder / "extract.onnx")
     with pytest.raises(HandfastError, match="model 'nowhere': expected tofnet-hand21"):
         load_dirnet("nowhere")

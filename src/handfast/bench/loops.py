@@ -2,24 +2,22 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
 import numpy as np
-import torch
 
-from handfast.bench.measure import Watch, keep_freed_memory, one_core, quietest_medians_s, threads_used
-from handfast.bench.silence import silence
+from handfast.bench.folders import exported, made_ready, noise
+from handfast.bench.measure import Watch, keep_freed_memory, one_core, quietest_medians_s
 from handfast.errors import HandfastError
 from handfast.export.dirnet import export_dirnet
-from handfast.models import MODELS
+from handfast.models.dirnet import DIRNet
 from handfast.runtime.dirnet import ExitRule, RefinementModel, load_dirnet
 from handfast.runtime.graphs import Engine
-from handfast.runtime.model import GRAPHS, PACKAGED
-from handfast.training.checkpoint import load_checkpoint
+from handfast.runtime.model import GRAPHS
 from handfast.training.dirnet import DIRNetRecipe
-from handfast.training.loop import model_card
 
 NEVER = ExitRule("never")
 
@@ -63,7 +61,7 @@ class _Run:
     def __init__(self, model: RefinementModel, loops: int) -> None:
         engines = {graph: self._noting(graph, engine) for graph, engine in model.engines.items()}
         self.model = replace(model, max_loops=loops, engines=engines)
-        self.image = _noise(model)
+        self.image = noise(model.card)
         self._spent_s: dict[str, float] = {}
         self._runs_s: list[tuple[float, dict[str, float]]] = []
 
@@ -100,11 +98,14 @@ def measure_loops(
     """
     keep_freed_memory()
     with TemporaryDirectory() as folder:
-        path = _exported(name_or_path, Path(folder) / "dirnet")
+        path = exported(name_or_path, Path(folder) / "dirnet", _recipe_of, export_dirnet)
         if load_dirnet(path).max_loops == 0:
             raise HandfastError(f"model {name_or_path}: expected loops to time; it has not learnt any")
         ready = {
-            backend: _made_ready(path, backend) for backend in watch(backends, "making ready", len(backends))
+            backend: made_ready(
+                backend, partial(load_dirnet, path, NEVER), lambda model: model.refine(noise(model.card))
+            )
+            for backend in watch(backends, "making ready", len(backends))
         }
     runs = {
         (backend, loops): _Run(model, loops)
@@ -117,39 +118,13 @@ def measure_loops(
     return tuple(
         _timed(model, [(runs[of, n], time_s) for (of, n), time_s in times_s.items() if of == backend])
         if isinstance(model, RefinementModel)
-        else model
+        else LoopReport(backend, model.installed, problem=model.problem)
         for backend, model in ready.items()
     )
 
 
-def _exported(name_or_path: str, folder: Path) -> Path | str:
-    """What ``load_dirnet`` takes."""
-    if name_or_path.endswith(".safetensors"):
-        net, card = load_checkpoint(Path(name_or_path))
-    elif name_or_path in MODELS and name_or_path not in PACKAGED:
-        torch.manual_seed(0)
-        net = MODELS[name_or_path]().eval()
-        recipe = DIRNetRecipe(model=name_or_path, skeleton="hand21", epochs=1, loops=net.max_loops)
-        card = model_card(recipe, "nothing", 0, {})
-    else:
-        return name_or_path
-    export_dirnet(net, card, folder)
-    return folder
-
-
-def _made_ready(path: Path | str, backend: str) -> RefinementModel | LoopReport:
-    with silence():
-        model = load_dirnet(path, NEVER, backend)
-    if model.backend != backend:
-        return LoopReport(backend, False, problem=f"pip install {backend}")
-    if (threads := threads_used(lambda: model.refine(_noise(model)))) > 1:
-        return LoopReport(backend, True, problem=f"runs on {threads} threads instead of one")
-    return model
-
-
-def _noise(model: RefinementModel) -> np.ndarray:
-    size_px = model.card.input["width"]
-    return np.random.default_rng(0).integers(0, 256, (size_px, size_px, 3), dtype=np.uint8)
+def _recipe_of(name: str, net: DIRNet) -> DIRNetRecipe:
+    return DIRNetRecipe(model=name, skeleton="hand21", epochs=1, loops=net.max_loops)
 
 
 def _timed(model: RefinementModel, runs: Sequence[tuple[_Run, float]]) -> LoopReport:

@@ -153,18 +153,20 @@ def quietest_medians_s(
 
 
 def _median_of_a_turn(run: Callable[[], object], turn_s: float) -> float:
-    """In processor time of all threads together: other programs' turns on the core do not count, which would
-    lengthen long calls more often than short ones. Windows counts it in steps of 16 ms; there it is the
-    clock's.
-    """
-    clock_s = time.perf_counter if sys.platform == "win32" else time.process_time
     times_s = []
     end_s = time.perf_counter() + turn_s
     while not times_s or time.perf_counter() < end_s:
-        start_s = clock_s()
+        start_s = processor_s()
         run()
-        times_s.append(clock_s() - start_s)
+        times_s.append(processor_s() - start_s)
     return median(times_s)
+
+
+def processor_s() -> float:
+    """Processor time of all threads together: other programs' turns on the core do not count, which would
+    lengthen long calls more often than short ones. Windows counts it in steps of 16 ms; there it is the
+    clock's."""
+    return time.perf_counter() if sys.platform == "win32" else time.process_time()
 
 
 def keep_freed_memory() -> None:

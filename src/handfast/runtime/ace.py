@@ -72,9 +72,7 @@ class AceModel:
         state = state or self._initial_state()
         seen = {"image": as_channels(image)}
         is_blind = self.card.gate == BLIND_GATE
-        heatmaps = coarse = None
-        if not is_blind:
-            heatmaps, coarse = self.engines["coarse"](seen)
+        heatmaps, coarse = (None, None) if is_blind else self.engines["coarse"](seen)
         history = {"h": state.h, "h1": state.h1, "h2": state.h2}
         (g_fine,) = self.engines["gate"](history | {"coarse": coarse})[0]
         used_fine = bool(g_fine > self.threshold)
@@ -120,10 +118,13 @@ def _peaks(heatmaps: np.ndarray, size_px: int) -> tuple[np.ndarray, np.ndarray]:
     (K,) px.
 
     A map has learnt the mean of Gaussians, one cell wide and one high, over where its key-point may be: if
-    that is uncertain by s cells, its peak is 1 / (1 + s^2) high.
+    that is uncertain by s cells, its peak is 1 / (1 + s^2) high. That lies between cells, on which the map is
+    a little lower.
     """
     stride = size_px // heatmaps.shape[-1]
     maps = np.maximum(heatmaps, LEAST_PEAK)
     points, _ = decode_probabilities(maps)
-    deviation_cells = np.sqrt(1 / np.minimum(maps.max(axis=(1, 2)), 1) - 1)
+    from_cell = points - np.rint(points)
+    peaks = maps.max(axis=(1, 2)) * np.exp(0.5 * (from_cell**2).sum(axis=1))
+    deviation_cells = np.sqrt(1 / np.minimum(peaks, 1) - 1)
     return map_to_input(points, stride), stride * deviation_cells

@@ -101,9 +101,13 @@ class Tracker:
         Raises HandfastError for what cannot be read.
         """
         frames = open_source(source) if isinstance(source, str | Path) else source
-        self._previous, self._frames, self._turn = [], 0, 0
+        self.forget()
         for frame in frames:
             yield frame, self.step(frame)
+
+    def forget(self) -> None:
+        """What comes next has nothing to do with the frames before."""
+        self._previous, self._frames, self._turn = [], 0, 0
 
     def step(self, frame: Frame) -> list[HandPose]:
         """The hands in the next frame, knowing those of the frames before.
