@@ -168,44 +168,30 @@ def test_keypoints_are_those_of_the_encoder_that_saw_most(net, gate, folders):
         assert np.abs(estimate.keypoints_px - peaks_px).max() <= 3 * stride
         others_px, _ = peaks_of(net.coarse if estimate.used_fine else net.fine, image)
         assert np.abs(estimate.keypoints_px - others_px).max() > 3 * stride
-        assert estimate.deviation_px.shape == (21,) and (estimate.deviation_px >= 0).all()
-
-
-def gaussians(points, size, spread_cells):
-    """(K, s, s): what a map learns where its key-point (K, 2) cells is uncertain by so much."""
-    cells = np.arange(size)
-    variance = 1 + spread_cells**2
-    off = ((cells - points[:, None]) ** 2 for points in points.T)
-    columns, rows = (np.exp(-0.5 * each / variance) for each in off)
-    return (rows[:, :, None] * columns[:, None, :] / variance).astype(np.float32)
 
 
 @pytest.mark.parametrize(("threshold", "stride"), [(1.0, 8), (0.0, 4)])
-@pytest.mark.parametrize("spread_cells", [0.0, 0.5, 1.0])
-def test_points_and_their_deviations_are_read_off_the_maps(folders, threshold, stride, spread_cells):
+def test_points_lie_between_the_cells_of_the_maps(folders, threshold, stride):
+    """Of the coarse ones, and of the fine ones; what a net says is below zero as well."""
     size = SIZE_PX // stride
     points = np.random.default_rng(0).uniform(3, size - 4, (21, 2))
+    columns, rows = (np.exp(-0.5 * (np.arange(size) - points[:, i, None]) ** 2) for i in (0, 1))
+    maps = (rows[:, :, None] * columns[:, None, :])[None].astype(np.float32) - 1e-3
     model = load_ace(folders("gaussian"), threshold)
     encoder = "coarse" if threshold else "fine"
     run = model.engines[encoder]
-    maps = gaussians(points, size, spread_cells)[None] - 1e-3  # what a net says is below zero as well
     model = replace(model, engines=model.engines | {encoder: lambda given: [maps, run(given)[1]]})
     estimate, _ = model.step(clip()[0])
-    expected_px = points * stride + (stride - 1) / 2
-    np.testing.assert_allclose(estimate.keypoints_px, expected_px, atol=0.3 * stride)
-    np.testing.assert_allclose(estimate.deviation_px, stride * spread_cells, atol=0.25 * stride)
+    np.testing.assert_allclose(estimate.keypoints_px, points * stride + (stride - 1) / 2, atol=0.1 * stride)
 
 
-def test_surer_maps_have_smaller_deviations_and_empty_ones_a_large_one(folders):
+def test_of_maps_that_say_nothing_there_are_points_all_the_same(folders):
     model = load_ace(folders("gaussian"), 1.0)
     run = model.engines["coarse"]
-    maps = np.zeros((1, 21, 8, 8), np.float32)
-    maps[0, :, 4, 4] = np.linspace(0, 1.2, 21)
+    maps = np.full((1, 21, 8, 8), -0.1, np.float32)
     model = replace(model, engines=model.engines | {"coarse": lambda given: [maps, run(given)[1]]})
     estimate, _ = model.step(clip()[0])
-    assert (np.diff(estimate.deviation_px) <= 0).all() and np.isfinite(estimate.keypoints_px).all()
-    assert estimate.deviation_px[0] > 2 * SIZE_PX and estimate.deviation_px[-1] == 0
-    np.testing.assert_allclose(estimate.keypoints_px[-1], 8 * 4 + 3.5)
+    assert ((estimate.keypoints_px >= 0) & (estimate.keypoints_px < SIZE_PX)).all()
 
 
 def test_tracks_do_not_know_of_each_other(folders, backend):

@@ -19,7 +19,7 @@ from handfast.skeleton import SKELETONS, Skeleton
 # The gate that has not seen the coarse features, nor mixes them into the fine ones.
 BLIND_GATE = "neural-temporal"
 CENTIMETRE_M = 0.01
-LEAST_PEAK = 1e-3  # of a heat-map that says nothing
+LEAST = 1e-3  # of a heat-map, so that one that says nothing has a mean
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,14 +38,12 @@ class AceEstimate:
     """What is known of the hand in a crop.
 
     joints_m (21, 3): from the wrist, along the crop's axes. keypoints_px (21, 2): in the crop, the peaks of
-    the fine encoder's heat-maps if it ran, else of the coarse one's. deviation_px (21,): the standard
-    deviations that the heights of these peaks let expect, along one axis. used_fine: whether the fine encoder
-    ran. fine_probability: what the gate said, G_fine.
+    the fine encoder's heat-maps if it ran, else of the coarse one's. used_fine: whether the fine encoder ran.
+    fine_probability: what the gate said, G_fine.
     """
 
     joints_m: np.ndarray
     keypoints_px: np.ndarray
-    deviation_px: np.ndarray
     used_fine: bool
     fine_probability: float
 
@@ -85,10 +83,8 @@ class AceModel:
         else:
             features = coarse
         joints_cm, h, c = self.engines["recur"]({"features": features, "h": state.h, "c": state.c})
-        keypoints_px, deviation_px = _peaks(heatmaps[0], self.card.input["width"])
-        estimate = AceEstimate(
-            CENTIMETRE_M * joints_cm[0], keypoints_px, deviation_px, used_fine, float(g_fine)
-        )
+        keypoints_px = _peaks(heatmaps[0], self.card.input["width"])
+        estimate = AceEstimate(CENTIMETRE_M * joints_cm[0], keypoints_px, used_fine, float(g_fine))
         return estimate, AceState(h, c, state.h, state.h1)
 
     def _initial_state(self) -> AceState:
@@ -113,18 +109,8 @@ def load_ace(
     return AceModel(graphs.card, graphs.backend, graphs.engines, threshold)
 
 
-def _peaks(heatmaps: np.ndarray, size_px: int) -> tuple[np.ndarray, np.ndarray]:
-    """Heat-maps (K, s, s) of a crop of so many pixels -> key-points (K, 2) px in it, and their deviations
-    (K,) px.
-
-    A map has learnt the mean of Gaussians, one cell wide and one high, over where its key-point may be: if
-    that is uncertain by s cells, its peak is 1 / (1 + s^2) high. That lies between cells, on which the map is
-    a little lower.
-    """
-    stride = size_px // heatmaps.shape[-1]
-    maps = np.maximum(heatmaps, LEAST_PEAK)
-    points, _ = decode_probabilities(maps)
-    from_cell = points - np.rint(points)
-    peaks = maps.max(axis=(1, 2)) * np.exp(0.5 * (from_cell**2).sum(axis=1))
-    deviation_cells = np.sqrt(1 / np.minimum(peaks, 1) - 1)
-    return map_to_input(points, stride), stride * deviation_cells
+def _peaks(heatmaps: np.ndarray, size_px: int) -> np.ndarray:
+    """Heat-maps (K, s, s), trained to be 1 at their key-point and 0 far from it, of a crop of so many pixels
+    -> key-points (K, 2) px in it."""
+    points, _ = decode_probabilities(np.maximum(heatmaps, LEAST))
+    return map_to_input(points, size_px // heatmaps.shape[-1])
