@@ -9,6 +9,7 @@ from rich.table import Table as RichTable
 
 from handfast.reproduce.tables import Result, Summary, Table, data_of, judge, summarise
 
+LEAST_WIDTH = 150
 # What a table may show of a summary: heading, and a number as it is printed.
 _COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
     "error_px": ("px", lambda error_px: f"{error_px:.3f}"),
@@ -52,6 +53,7 @@ def print_table(table: Table, scale: str, found: Mapping[str, list[Result]], row
     """The same, to read."""
     summaries = _summaries(table, found)
     console = Console(highlight=False)
+    console = Console(highlight=False, width=max(console.width, LEAST_WIDTH))  # else cells are cut off
     console.print(f"{table.path}, {scale}: {table.title}", soft_wrap=True)
     grid = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     grid.add_column("row", no_wrap=True)
