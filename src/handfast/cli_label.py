@@ -93,7 +93,7 @@ def label(
             f"--model: expected one of the 21 key-points of hand21, which training needs, got {model} of "
             f"{network.skeleton.name}"
         )
-    named = _labelled(Tracker(network), frames, picked)
+    named = _labelled(Tracker(network), frames, picked, network.card.in_colour)
     first = next(named, None)
     if first is None:
         raise HandfastError(f"{source}: expected one frame or more, got none; check the source")
@@ -140,7 +140,7 @@ def _picked(frames: int, count: int | None, every: int | None) -> Container[int]
 
 
 def _labelled(
-    tracker: "Tracker", frames: "FrameSource", picked: Container[int]
+    tracker: "Tracker", frames: "FrameSource", picked: Container[int], in_colour: bool
 ) -> Iterator[tuple[str, "HandSample"]]:
     """The frames picked, named by their number, with the hands that the tracker finds. It follows them
     through all frames, so that a hand is known from the frames before."""
@@ -148,7 +148,7 @@ def _labelled(
 
     for frame, hands in with_bar(tracker.track(frames), "tracking", length_hint(frames) or None):
         if frame.index in picked:
-            if not tracker.model.card.in_colour and frame.amplitude is not None:
+            if not in_colour and frame.amplitude is not None:
                 frame = replace(frame, colour=None)  # what a network is to learn from is what it sees
             yield f"{frame.index:06d}.png", HandSample(frame, tuple(_label_of(hand, frame) for hand in hands))
 

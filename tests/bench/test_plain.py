@@ -6,7 +6,7 @@ from handfast.bench.plain import PlainNetwork
 from handfast.bench.task import read_task
 from handfast.bench.torch_network import TorchNetwork
 from handfast.errors import HandfastError
-from handfast.runtime.model import PACKAGED
+from handfast.runtime.model import IN_GREY
 
 
 @pytest.mark.usefixtures("compiler")
@@ -20,7 +20,7 @@ def test_every_kind_of_layer_as_pytorch_computes_it(network, image, as_matrix_pr
 
 
 @pytest.mark.usefixtures("compiler")
-@pytest.mark.parametrize("model", PACKAGED)
+@pytest.mark.parametrize("model", IN_GREY)
 def test_packaged_networks_as_onnx_runtime_computes_them(model):
     task = read_task(model)
     for as_matrix_product in (False, True):

@@ -8,7 +8,7 @@ import pytest
 
 from handfast.compression.floats import convolve, run_floats
 from handfast.export.c.network import read_network
-from handfast.runtime.model import PACKAGED, load_model, read_model
+from handfast.runtime.model import IN_GREY, load_model, read_model
 from handfast.sensors.images import normalise_exposure
 from handfast.sensors.sources import open_source
 
@@ -22,7 +22,7 @@ def images():
     return np.stack([*hands, np.random.default_rng(0).integers(0, 256, (120, 160), np.uint8)])
 
 
-@pytest.mark.parametrize("name", PACKAGED)
+@pytest.mark.parametrize("name", IN_GREY)
 def test_packaged_networks_equal_onnx_runtime(name, images):
     network = read_network(read_model(name), name)
     maps = run_floats(network, images)

@@ -8,7 +8,7 @@ from handfast.compression.integer import run_integers
 from handfast.compression.quantise import Logits, Sum, measure_ranges, phase_weights, quantise
 from handfast.errors import HandfastError
 from handfast.export.c.network import read_network
-from handfast.runtime.model import PACKAGED, read_model
+from handfast.runtime.model import IN_GREY, read_model
 
 
 def sums(network):
@@ -29,7 +29,7 @@ def test_outputs_are_those_of_float32_within_a_few_percent(small_network, small_
     assert max(errors) < 0.05
 
 
-@pytest.mark.parametrize("name", PACKAGED)
+@pytest.mark.parametrize("name", IN_GREY)
 def test_packaged_networks_keep_their_outputs(name):
     rng = np.random.default_rng(0)
     blobs = np.clip(rng.normal(60, 30, (4, 15, 20)).repeat(8, 1).repeat(8, 2), 0, 255).astype(np.uint8)
