@@ -230,3 +230,8 @@ def test_what_cannot_be_done_is_said_in_one_line(bench, arguments, complaint):
     code, stdout, stderr = bench(*arguments)
     assert (code, stdout) == (2, "")
     assert stderr.startswith(complaint) and stderr.count("\n") == 1
+
+
+def test_a_network_on_colour_images_is_refused(handfast_command):
+    code, _, stderr = handfast_command("bench", "tofnet-rgb")
+    assert code == 2 and "it takes colour; the engines are timed on grey images" in stderr

@@ -108,7 +108,10 @@ def _family(model: str) -> str | None:
         return {"dirnet": DIRNET, "ace": ACE}.get(card.get("family"), DENSE)
     from handfast.runtime.model import ON_CROPS, read_card
 
-    return ON_CROPS.get(read_card(model).family)
+    card = read_card(model)
+    if card.in_colour:
+        raise HandfastError(f"model {model}: it takes colour; the engines are timed on grey images")
+    return ON_CROPS.get(card.family)
 
 
 def _chosen(backends: str, known: str) -> list[str]:
