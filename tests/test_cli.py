@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from types import SimpleNamespace
 
 import cv2
@@ -138,6 +139,7 @@ class FakeCamera:
         self.taken += 1
         if self.taken in self.interrupted_at:
             os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.05)  # it may arrive in another thread first
         return True, np.full((24, 32, 3), (10, 60, 200), np.uint8)
 
     def get(self, what):
@@ -175,6 +177,7 @@ def test_a_second_interrupt_breaks_off(tmp_path, capfd, monkeypatch):
         def track(self, source):
             yield from super().track(source)
             os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)  # which the signal, wherever it arrives, breaks off
             raise AssertionError("Ctrl-C was not heard")
 
     monkeypatch.setattr(cv2, "VideoCapture", lambda number: FakeCamera([5]))
