@@ -172,6 +172,15 @@ def test_track_a_camera_until_it_is_enough(
     assert files_below(out) == {"hands.jsonl", "overlay.mp4", "contact_sheet.png"}
 
 
+@pytest.fixture
+def interruptible():
+    """Ctrl-C as in a terminal; in a shell's background it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_a_second_interrupt_breaks_off(tmp_path, capfd, monkeypatch):
     class Slow(OneHandTracker):
         def track(self, source):
