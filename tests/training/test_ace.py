@@ -34,12 +34,7 @@ PLAIN = ColourMix(128, turn_rad=0.3, occluded_share=0.0, degraded_share=0.0, pho
 NETS = [name for name in MODELS if name.startswith(("ace", "lstm-", "hourglass-"))]
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

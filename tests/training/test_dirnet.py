@@ -22,12 +22,7 @@ from handfast.training.loop import MODEL_FILE, STATE_FILE, train
 SHARP = ColourMix(64, turn_rad=0.3, occluded_share=0.0, degraded_share=0.0, photo_share=0.0)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

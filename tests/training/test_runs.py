@@ -12,13 +12,7 @@ from handfast.training.loop import MODEL_FILE
 from handfast.training.runs import runs_of, train_recipe
 from handfast.training.tofnet import ToFNetRecipe
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,20 @@ from handfast.models.dirnet import DIRNet
 from handfast.models.hourglass import HourglassEncoder, hourglass_ace, hourglass_lstm
 from handfast.models.tofnet import ToFNet
 
+# 21 key-points: wider blocks, a dense decoder and a skip connection; under 100k parameters, 80 MFLOP.
+_TOFNET_HAND21 = partial(
+    ToFNet,
+    keypoints_per_hand=21,
+    tier1_channels=16,
+    tier2_channels=32,
+    tier2_middle=32,
+    tier3_channels=64,
+    tier3_middle=64,
+    decoder_groups=1,
+    skip=True,
+    summary_channels=64,
+)
+
 MODELS = {
     # 8 key-points within the paper's budget: 0.041 M parameters and 35 MFLOP (table 2).
     "tofnet-tof8": partial(
@@ -22,33 +36,9 @@ MODELS = {
         skip=False,
         summary_channels=32,
     ),
-    # 21 key-points: wider blocks, a dense decoder and a skip connection; under 100k parameters, 80 MFLOP.
-    "tofnet-hand21": partial(
-        ToFNet,
-        keypoints_per_hand=21,
-        tier1_channels=16,
-        tier2_channels=32,
-        tier2_middle=32,
-        tier3_channels=64,
-        tier3_middle=64,
-        decoder_groups=1,
-        skip=True,
-        summary_channels=64,
-    ),
+    "tofnet-hand21": _TOFNET_HAND21,
     # The same for ordinary colour video.
-    "tofnet-rgb": partial(
-        ToFNet,
-        keypoints_per_hand=21,
-        tier1_channels=16,
-        tier2_channels=32,
-        tier2_middle=32,
-        tier3_channels=64,
-        tier3_middle=64,
-        decoder_groups=1,
-        skip=True,
-        summary_channels=64,
-        image_channels=3,
-    ),
+    "tofnet-rgb": partial(_TOFNET_HAND21, image_channels=3),
     # What table 2 compares the first with. Building them needs the extra ``baselines``.
     "densenet121": partial(
         densenet121, keypoints_per_hand=8, channels=64, decoder_groups=16, summary_channels=32

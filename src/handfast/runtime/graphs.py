@@ -9,10 +9,8 @@ import numpy as np
 import onnxruntime
 
 from handfast.errors import HandfastError
-from handfast.runtime.dense import OPENVINO_OPTIONS
+from handfast.runtime.dense import BACKENDS, OPENVINO_OPTIONS
 from handfast.runtime.model import GRAPHS, ON_CROPS, ModelCard, card_of, open_session, read_graphs
-
-BACKENDS = ("onnxruntime", "openvino")
 
 # What a graph may be given, by name -> its outputs in order.
 Engine = Callable[[dict[str, np.ndarray]], list[np.ndarray]]
