@@ -34,7 +34,7 @@ from handfast.sensors.colour_crop import box_about_px, crop_colour
 from handfast.sensors.views import hand_size_px
 from handfast.skeleton import SIDES
 from handfast.structures import Frame
-from handfast.tracking.colour_tracker import ColourTracker
+from handfast.tracking.crop_tracker import CropTracker
 from handfast.tracking.opening import COLOUR_FINDER
 from handfast.tracking.tracker import Tracker
 
@@ -79,7 +79,7 @@ def by_finder(
     errors_px, right = np.full((len(chosen), 21), np.inf), np.zeros(len(chosen), bool)
     for row, index in enumerate(track(chosen, "by the finder", transient=True)):
         label_px = photos.keypoints_px[index]
-        poses = ColourTracker(model, Tracker(finder)).step(Frame(0, 0.0, colour=photo(photos, index)))
+        poses = CropTracker(model, Tracker(finder)).step(Frame(0, 0.0, colour=photo(photos, index)))
         if not poses:
             continue
         own_px = [np.linalg.norm(pose.keypoints_px - label_px, axis=1) for pose in poses]

@@ -6,13 +6,7 @@ import pytest
 from handfast.bench.backends import BACKENDS
 from handfast.bench.compiled import find_compiler
 from handfast.cli_bench import ALL_BACKENDS
-from handfast.data.colour_batches import ColourMix
-from handfast.data.colour_clips import ClipMix
 from handfast.errors import HandfastError
-from handfast.models import MODELS
-from handfast.training.ace import AceRecipe
-from handfast.training.checkpoint import save_checkpoint
-from handfast.training.loop import model_card
 
 COLUMNS = {
     "backend",
@@ -164,16 +158,6 @@ def test_the_table_of_loops(handfast_command, dirnet_folder, monkeypatch):
     assert heading.split()[:5] == ["loops", "extract_ms", "refine_ms", "attend_ms", "total_ms"]
     assert loop.startswith("onnxruntime: one more loop takes ")
     assert problem == "openvino: not installed: pip install openvino"
-
-
-@pytest.fixture(scope="module")
-def ace_checkpoint(tmp_path_factory):
-    """Of narrow crops; its validation saw the fine encoder run for a quarter of the frames."""
-    mix = ClipMix(ColourMix(input_px=128))
-    recipe = AceRecipe(model="ace-half", skeleton="hand21", epochs=1, data=mix)
-    path = tmp_path_factory.mktemp("ace") / "net.safetensors"
-    save_checkpoint(path, MODELS["ace-half"](), model_card(recipe, "noise", 0, {"clips_p_fine": 0.25}))
-    return path
 
 
 @pytest.mark.usefixtures("without_openvino")

@@ -1,6 +1,6 @@
 import json
 import re
-import sys
+from functools import partial
 from importlib.resources import files
 
 import cv2
@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from scipy.io import loadmat
 
-from handfast import cli
 from handfast.data.datasets import DATASETS
 from handfast.data.datasets.coco import write_coco
 from handfast.structures import Frame, HandLabel, HandSample
@@ -24,34 +23,29 @@ def folder(tmp_path):
     return tmp_path / "mine"
 
 
-def run(capfd, monkeypatch, *arguments: object) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of the command, run in this process."""
-    monkeypatch.setattr(sys, "argv", ["handfast", "data", *map(str, arguments)])
+@pytest.fixture
+def data(handfast_command, monkeypatch):
+    """``handfast data``, on a wide terminal."""
     monkeypatch.setenv("COLUMNS", "200")
-    code = 0
-    try:
-        cli.main()
-    except SystemExit as done:
-        code = done.code or 0
-    return code, *capfd.readouterr()
+    return partial(handfast_command, "data")
 
 
 def image(folder, number):
     return folder / "images" / "default" / f"{number:06d}.png"
 
 
-def test_list_names_every_data_set_and_its_licence(capfd, monkeypatch):
-    code, stdout, stderr = run(capfd, monkeypatch, "list")
+def test_list_names_every_data_set_and_its_licence(data):
+    code, stdout, stderr = data("list")
     assert (code, stderr) == (0, "")
     for name, dataset in DATASETS.items():
         assert name in stdout and dataset.licence.split()[0] in stdout
-    listed = json.loads(run(capfd, monkeypatch, "list", "--json")[1])
+    listed = json.loads(data("list", "--json")[1])
     assert listed["interhand"]["splits"]["test"] == 849160
     assert set(listed) == set(DATASETS)
 
 
-def test_a_complete_folder(folder, tmp_path, capfd, monkeypatch):
-    code, stdout, stderr = run(capfd, monkeypatch, "check", "coco", folder, "--out", tmp_path / "sheet.png")
+def test_a_complete_folder(folder, tmp_path, data):
+    code, stdout, stderr = data("check", "coco", folder, "--out", tmp_path / "sheet.png")
     assert (code, stderr) == (0, "")
     assert "5 of 5" in stdout and stdout.endswith("COCO key-points: complete\n")
     sheet = cv2.imread(str(tmp_path / "sheet.png"))
@@ -59,14 +53,14 @@ def test_a_complete_folder(folder, tmp_path, capfd, monkeypatch):
     assert not list(tmp_path.glob(".*"))
 
 
-def test_an_incomplete_folder_says_what_is_wrong_with_which_sample(folder, capfd, monkeypatch):
+def test_an_incomplete_folder_says_what_is_wrong_with_which_sample(folder, data):
     image(folder, 1).unlink()
     image(folder, 3).write_bytes(b"no image")
-    code, stdout, _ = run(capfd, monkeypatch, "check", "coco", folder)
+    code, stdout, _ = data("check", "coco", folder)
     assert code == 1
     assert "3 of 5" in stdout and stdout.endswith("incomplete\n")
     assert "all: 000003.png: " in stdout and "not a readable picture" in stdout
-    code, stdout, _ = run(capfd, monkeypatch, "check", "coco", folder, "--json")
+    code, stdout, _ = data("check", "coco", folder, "--json")
     facts = json.loads(stdout.splitlines()[-1])
     assert (code, facts["complete"], facts["usable"]) == (1, False, True)
     (split,) = facts["splits"]
@@ -74,43 +68,43 @@ def test_an_incomplete_folder_says_what_is_wrong_with_which_sample(folder, capfd
     assert [entry["sample"] for entry in split["unreadable"]] == ["000001.png", "000003.png"]
 
 
-def test_fewer_samples_than_the_original_are_incomplete(folder, capfd, monkeypatch):
+def test_fewer_samples_than_the_original_are_incomplete(folder, data, monkeypatch):
     whole = DATASETS["coco"]
     counted = type(whole)(whole.title, whole.homepage, whole.licence, {"all": 1000}, whole.open)
     monkeypatch.setitem(DATASETS, "coco", counted)
-    code, stdout, _ = run(capfd, monkeypatch, "check", "coco", folder)
+    code, stdout, _ = data("check", "coco", folder)
     assert code == 1 and "1,000" in stdout and "5 of 5" in stdout
 
 
-def test_an_unusable_folder(folder, tmp_path, capfd, monkeypatch):
+def test_an_unusable_folder(folder, tmp_path, data):
     (folder / "annotations" / "person_keypoints_default.json").write_text("{")
-    code, stdout, _ = run(capfd, monkeypatch, "check", "coco", folder, "--out", tmp_path / "sheet.png")
+    code, stdout, _ = data("check", "coco", folder, "--out", tmp_path / "sheet.png")
     assert code == 2
     assert "person_keypoints_default.json: expected JSON" in stdout and stdout.endswith("cannot be used\n")
     assert not (tmp_path / "sheet.png").exists()
 
 
-def test_wrong_names_and_places_are_refused(folder, tmp_path, capfd, monkeypatch):
-    code, _, stderr = run(capfd, monkeypatch, "check", "kitti", folder)
+def test_wrong_names_and_places_are_refused(folder, tmp_path, data):
+    code, _, stderr = data("check", "kitti", folder)
     assert code == 2 and all(name in stderr for name in DATASETS) and "'kitti'" in stderr
-    code, _, stderr = run(capfd, monkeypatch, "check", "coco", tmp_path / "nowhere")
+    code, _, stderr = data("check", "coco", tmp_path / "nowhere")
     assert code == 2 and "nowhere: no such folder" in stderr
 
 
 @pytest.mark.parametrize("out", ["", ".", "sheet.jpg", "sheet", "mine"])
-def test_a_sheet_of_another_kind_is_refused_before_anything_is_read(folder, capfd, monkeypatch, out):
+def test_a_sheet_of_another_kind_is_refused_before_anything_is_read(folder, data, monkeypatch, out):
     monkeypatch.chdir(folder.parent)
-    code, stdout, stderr = run(capfd, monkeypatch, "check", "coco", "nowhere", "--out", out)
+    code, stdout, stderr = data("check", "coco", "nowhere", "--out", out)
     assert (code, stdout) == (2, "")
     assert "expected a file name that ends in .png" in stderr and stderr.count("\n") == 1
     assert list(folder.parent.iterdir()) == [folder]
 
 
-def test_a_sheet_that_cannot_be_written_leaves_nothing(folder, tmp_path, capfd, monkeypatch):
+def test_a_sheet_that_cannot_be_written_leaves_nothing(folder, tmp_path, data):
     (tmp_path / "folder.png").mkdir()
     for out in (tmp_path / "folder.png", tmp_path / "mine" / "annotations" / f"{'x' * 250}.png"):
         before = sorted(tmp_path.rglob("*"))
-        code, _, stderr = run(capfd, monkeypatch, "check", "coco", folder, "--out", out)
+        code, _, stderr = data("check", "coco", folder, "--out", out)
         assert code == 2 and "cannot be written" in stderr and stderr.count("\n") == 1
         assert sorted(tmp_path.rglob("*")) == before
 
@@ -193,18 +187,18 @@ def test_from_icvl_to_a_score(handfast_command, icvl_folder, tmp_path, monkeypat
         ),
     ],
 )
-def test_predicting_says_what_is_wrong(handfast_command, tmp_path, monkeypatch, arguments, message):
+def test_predicting_says_what_is_wrong(data, tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "here").mkdir()
-    code, stdout, stderr = handfast_command("data", "predict", *arguments, "--model", "net.onnx")
+    code, stdout, stderr = data("predict", *arguments, "--model", "net.onnx")
     assert (code, stdout) == (2, "")
     assert message in stderr and stderr.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["here"]
 
 
-def test_a_model_of_other_joints_is_refused(handfast_command, dense_onnx, icvl_folder, tmp_path):
-    code, _, stderr = handfast_command(
-        "data", "predict", "icvl", icvl_folder, "--model", dense_onnx, "--out", tmp_path / "found.txt"
+def test_a_model_of_other_joints_is_refused(data, dense_onnx, icvl_folder, tmp_path):
+    code, _, stderr = data(
+        "predict", "icvl", icvl_folder, "--model", dense_onnx, "--out", tmp_path / "found.txt"
     )
     assert code == 2 and "expected the 16 joints of icvl16" in stderr
     assert not list(tmp_path.iterdir())

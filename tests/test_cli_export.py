@@ -12,14 +12,11 @@ import pytest
 from onnx import helper
 
 import handfast
-from handfast.data.colour_batches import ColourMix
-from handfast.data.colour_clips import ClipMix
 from handfast.models import MODELS
 from handfast.runtime.ace import load_ace
 from handfast.runtime.dense import load_dense
 from handfast.runtime.dirnet import load_dirnet
 from handfast.runtime.model import load_model, read_model
-from handfast.training.ace import AceRecipe
 from handfast.training.checkpoint import save_checkpoint
 from handfast.training.loop import MODEL_FILE, model_card
 from handfast.training.tofnet import ToFNetRecipe
@@ -110,6 +107,17 @@ def test_8_bit_c_passes_its_test(run, tmp_path):
     assert "GOLDEN_TOLERANCE 0.0001f" in (tmp_path / "c" / "golden.h").read_text()
 
 
+def test_an_unknown_target_is_refused_before_anything_is_calibrated(handfast_command, monkeypatch, tmp_path):
+    def calibrate(width, height):
+        raise AssertionError("calibrated")
+
+    monkeypatch.setattr("handfast.export.c.folder.calibration_images", calibrate)
+    monkeypatch.chdir(tmp_path)
+    options = ("--to", "c", "--int8", "--target", "z80", "--out", "c")
+    code, stdout, stderr = handfast_command("export", "tofnet-tof8", *options)
+    assert (code, stdout, stderr.count("\n")) == (2, "", 1) and "target 'z80': expected generic," in stderr
+
+
 def test_8_bit_c_for_avx512_is_compiled_for_its_dot_products(run, tmp_path):
     run("tofnet-tof8", "--to", "c", "--int8", "--target", "avx512", "--out", "c")
     assert "-mavx512vnni" in (tmp_path / "c" / "Makefile").read_text()
@@ -171,15 +179,6 @@ def test_what_cannot_be_made_of_dirnet(handfast_command, monkeypatch, dirnet_che
     assert (code, stdout) == (2, "")
     assert stderr.startswith("error: ") and stderr.count("\n") == 1 and expected in stderr
     assert [path.name for path in tmp_path.iterdir()] == ["full"]
-
-
-@pytest.fixture(scope="module")
-def ace_checkpoint(tmp_path_factory):
-    mix = ClipMix(ColourMix(input_px=128))
-    recipe = AceRecipe(model="ace-half", skeleton="hand21", epochs=1, data=mix)
-    path = tmp_path_factory.mktemp("ace") / MODEL_FILE
-    save_checkpoint(path, MODELS["ace-half"](), model_card(recipe, "noise", 0, {"clips_p_fine": 0.25}))
-    return path
 
 
 def test_a_checkpoint_of_ace_becomes_a_folder_that_runs_and_says_what_it_costs(
@@ -339,8 +338,3 @@ def test_torch_is_needed_for_checkpoints_and_onnx_for_c(tmp_path, arguments, mis
         assert done.stderr.endswith("pip install 'handfast[train]'\n") and done.stderr.count("\n") == 1
     else:
         assert (done.returncode, done.stderr) == (0, "") and (tmp_path / "c" / "tofnet_tof8.c").is_file()
-
-
-def test_help_shows_examples(handfast_command):
-    code, stdout, _ = handfast_command("export", "--help")
-    assert code == 0 and "handfast export tofnet-tof8 --to c" in stdout

@@ -206,8 +206,3 @@ def test_a_frame_that_cannot_be_read_leaves_no_labels(clips, label):
     code, _, stderr = label("cut", "--out", "mine")
     assert code == 2 and "4.png: PNG is cut off" in stderr
     assert not (clips / "mine" / "annotations").exists()
-
-
-def test_help_shows_examples(label):
-    code, stdout, _ = label("--help")
-    assert code == 0 and "Examples" in stdout and "handfast label clip.mp4" in stdout

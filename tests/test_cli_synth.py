@@ -84,9 +84,3 @@ def test_bad_input_is_one_line_and_exit_code_2(run, tof_copy, monkeypatch, case)
     assert (code, stdout) == (2, "")
     assert stderr.startswith("error: ") and stderr.count("\n") == 1 and expected in stderr
     assert {str(path) for path in folder.rglob("*")} == before
-
-
-def test_help_shows_examples(run):
-    for command in ("synth", "view"):
-        code, stdout, _ = run(command, "--help")
-        assert code == 0 and "Examples" in stdout and f"handfast {command}" in stdout

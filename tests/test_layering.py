@@ -26,7 +26,8 @@ LAYERS = (
     "bench",
     "reproduce",
     "cli_common",
-    "cli_bench", "cli_data", "cli_export", "cli_label", "cli_prune", "cli_synth", "cli_train",
+    "cli_bench", "cli_data", "cli_evaluate", "cli_export", "cli_info", "cli_label", "cli_prune", "cli_score",
+    "cli_synth", "cli_track", "cli_train",
     "cli",
 )  # fmt: skip
 TRAINING_LIBRARIES = {"torch", "lightning_fabric"}
@@ -41,15 +42,19 @@ DEVICE_LAYERS = {
     "cli_bench",
     "cli_common",
     "cli_data",
+    "cli_evaluate",
     "cli_export",
+    "cli_info",
     "cli_label",
     "cli_prune",
+    "cli_score",
     "cli_synth",
+    "cli_track",
     "cli_train",
     "cli",
 }
 # Their commands import what trains when they are called.
-TRAINING_COMMANDS = {"cli", "cli_bench", "cli_export", "cli_prune", "cli_train"}
+TRAINING_COMMANDS = {"cli_bench", "cli_export", "cli_info", "cli_prune", "cli_train"}
 
 
 def parsed_modules():

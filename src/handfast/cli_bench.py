@@ -1,9 +1,8 @@
 """The ``handfast bench`` command."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,7 +17,8 @@ from handfast.files import check_ending, write_whole
 if TYPE_CHECKING:
     from handfast.bench.gate import GateReport
     from handfast.bench.loops import LoopReport
-    from handfast.bench.measure import Report
+    from handfast.bench.measure import Report, Row
+    from handfast.bench.stages import StageRow
 
 # As in cli.py, the command imports what it runs.
 
@@ -84,14 +84,14 @@ def bench(
     family = _family(model)
     if p_fine is not None and family != ACE:
         raise HandfastError(f"--p-fine: expected an ACE, got {model}")
-    if family is None:
-        _bench(model, _chosen(backends or ALL_BACKENDS, ALL_BACKENDS), rounds, seconds, save, plot, as_json)
-        return
-    if plot is not None:
+    if family is not None and plot is not None:
         raise HandfastError(f"--plot: not for {family}; --save keeps the numbers")
-    known = DENSE_BACKENDS if family == DENSE else FOLDER_BACKENDS
-    bench_parts = {DENSE: _bench_stages, DIRNET: _bench_loops, ACE: partial(_bench_gate, p_fine)}[family]
-    bench_parts(model, _chosen(backends or known, known), rounds, seconds, save, as_json)
+    known = {None: ALL_BACKENDS, DENSE: DENSE_BACKENDS}.get(family, FOLDER_BACKENDS)
+    chosen = _chosen(backends or known, known)
+    if family is None:
+        _bench_engines(model, chosen, rounds, seconds, save, plot, as_json)
+    else:
+        _bench_parts(family, model, p_fine, chosen, rounds, seconds, save, as_json)
 
 
 def _family(model: str) -> str | None:
@@ -127,7 +127,7 @@ def _save(path: Path, model: str, rounds: int, seconds: float, machine: dict, fa
     write_whole(path, (json.dumps(made_with | facts, indent=1) + "\n").encode())
 
 
-def _bench(
+def _bench_engines(
     model: str,
     chosen: list[str],
     rounds: int,
@@ -161,49 +161,10 @@ def _bench(
         _print_report(report)
 
 
-def _bench_stages(
-    model: str, chosen: list[str], rounds: int, seconds: float, save: Path | None, as_json: bool
-) -> None:
-    with training_libraries():
-        from handfast.bench.stages import measure_stages
-    from handfast.bench.machine import machine_facts
-
-    rows = [asdict(row) for row in measure_stages(model, chosen, rounds, seconds, with_bar)]
-    if save is not None:
-        _save(save, model, rounds, seconds, machine_facts(chosen), {"rows": rows})
-    if as_json:
-        print(json.dumps({"rows": rows}))
-        return
-    columns = ("preprocess_ms", "network_ms", "decode_ms", "total_ms", "fps")
-    table = column_table("", *columns, numbers=columns)
-    for row in rows:
-        if row["problem"] is None:
-            table.add_row(row["backend"], *(f"{row[column]:.3g}" for column in columns))
-    console = Console(highlight=False)
-    console.print(table)
-    _print_problems(console, ((row["backend"], row["installed"], row["problem"]) for row in rows))
-
-
-def _bench_loops(
-    model: str, chosen: list[str], rounds: int, seconds: float, save: Path | None, as_json: bool
-) -> None:
-    with training_libraries():
-        from handfast.bench.loops import measure_loops
-    from handfast.bench.machine import machine_facts
-
-    reports = measure_loops(model, chosen, rounds, seconds, with_bar)
-    facts = {"reports": [asdict(report) for report in reports]}
-    if save is not None:
-        _save(save, model, rounds, seconds, machine_facts(chosen), facts)
-    if as_json:
-        print(json.dumps(facts))
-    else:
-        _print_loops(reports)
-
-
-def _bench_gate(
-    p_fine: float | None,
+def _bench_parts(
+    family: str,
     model: str,
+    p_fine: float | None,
     chosen: list[str],
     rounds: int,
     seconds: float,
@@ -212,19 +173,37 @@ def _bench_gate(
 ) -> None:
     with training_libraries():
         from handfast.bench.gate import measure_gate
+        from handfast.bench.loops import measure_loops
+        from handfast.bench.stages import measure_stages
     from handfast.bench.machine import machine_facts
 
-    reports = measure_gate(model, p_fine, chosen, rounds, seconds, with_bar)
-    facts = {"reports": [asdict(report) for report in reports]}
+    if family == DENSE:
+        found, print_found = measure_stages(model, chosen, rounds, seconds, with_bar), _print_stages
+    elif family == DIRNET:
+        found, print_found = measure_loops(model, chosen, rounds, seconds, with_bar), _print_loops
+    else:
+        found, print_found = measure_gate(model, p_fine, chosen, rounds, seconds, with_bar), _print_gate
+    facts = {"rows" if family == DENSE else "reports": [asdict(of_backend) for of_backend in found]}
     if save is not None:
         _save(save, model, rounds, seconds, machine_facts(chosen), facts)
     if as_json:
         print(json.dumps(facts))
     else:
-        _print_gate(reports)
+        print_found(found)
 
 
-def _print_gate(reports: Iterable["GateReport"]) -> None:
+def _print_stages(rows: Sequence["StageRow"]) -> None:
+    columns = ("preprocess_ms", "network_ms", "decode_ms", "total_ms", "fps")
+    table = column_table("", *columns, numbers=columns)
+    for row in rows:
+        if row.problem is None:
+            table.add_row(row.backend, *(f"{getattr(row, column):.3g}" for column in columns))
+    console = Console(highlight=False)
+    console.print(table)
+    _print_problems(console, rows)
+
+
+def _print_gate(reports: Sequence["GateReport"]) -> None:
     console = Console(highlight=False)
     columns = {
         "p_fine": "p_fine", "coarse_ms": "coarse", "gate_ms": "gate", "fine_ms": "fine", "mean_ms": "a frame",
@@ -241,10 +220,10 @@ def _print_gate(reports: Iterable["GateReport"]) -> None:
             f"ms, that of always fine and a coarse one {report.p99_limit_ms:.3g} ms",
             soft_wrap=True,
         )
-    _print_problems(console, ((report.backend, report.installed, report.problem) for report in reports))
+    _print_problems(console, reports)
 
 
-def _print_loops(reports: Iterable["LoopReport"]) -> None:
+def _print_loops(reports: Sequence["LoopReport"]) -> None:
     console = Console(highlight=False)
     columns = ("loops", "extract_ms", "refine_ms", "attend_ms", "total_ms", "MACs", "x MACs")
     table = column_table("", *columns, numbers=columns)
@@ -262,15 +241,15 @@ def _print_loops(reports: Iterable["LoopReport"]) -> None:
     for report in reports:
         if report.rows:
             console.print(f"{report.backend}: one more loop takes {report.loop_ms:.3f} ms")
-    _print_problems(console, ((report.backend, report.installed, report.problem) for report in reports))
+    _print_problems(console, reports)
 
 
-def _print_problems(console: Console, rows: Iterable[tuple[str, bool, str | None]]) -> None:
+def _print_problems(console: Console, found: Sequence["Row | StageRow | LoopReport | GateReport"]) -> None:
     """A line for each back end, installed or not, that has a problem."""
-    for backend, installed, problem in rows:
-        if problem is not None:
-            state = "no time" if installed else "not installed"
-            console.print(f"{backend}: {state}: {escape(problem)}", soft_wrap=True)
+    for of_backend in found:
+        if of_backend.problem is not None:
+            state = "no time" if of_backend.installed else "not installed"
+            console.print(f"{of_backend.backend}: {state}: {escape(of_backend.problem)}", soft_wrap=True)
 
 
 def _print_report(report: "Report") -> None:
@@ -289,7 +268,7 @@ def _print_report(report: "Report") -> None:
                 _written(row.weight_bytes, ","),
             )
     console.print(table)
-    _print_problems(console, ((row.backend, row.installed, row.problem) for row in report.rows))
+    _print_problems(console, report.rows)
     if report.peak_gflops is not None:
         console.print(f"peak of this core, multiply-adds of 32-bit floats: {report.peak_gflops:.0f} GFLOP/s")
 

@@ -103,11 +103,7 @@ def export(
     for option, given in (("--plain", plain), ("--mano", mano is not None)):
         if given and not is_checkpoint:
             raise HandfastError(f"{option}: expected the {CHECKPOINT_ENDING} file of a run, got {model!r}")
-    if to != "c":
-        if target is not None:
-            raise HandfastError("--target is for --to c")
-        if int8:
-            raise HandfastError("--int8 is for --to c; for OpenVINO there is --precision int8")
+    _check_target(to, target, int8)
     _check_precision(to, precision, data)
 
     net, card = _load(Path(model), mano) if is_checkpoint else (None, {})
@@ -138,6 +134,17 @@ def export(
                 *((file, f"{size:,} bytes") for file, size in files.items()),
             ]
         )
+
+
+def _check_target(to: str, target: str | None, int8: bool) -> None:
+    from handfast.export.c.targets import find_target
+
+    if to == "c":
+        find_target(target or DEFAULT_TARGET)
+    elif target is not None:
+        raise HandfastError("--target is for --to c")
+    elif int8:
+        raise HandfastError("--int8 is for --to c; for OpenVINO there is --precision int8")
 
 
 def _check_precision(to: str, precision: str | None, data: Path | None) -> None:

@@ -28,7 +28,7 @@ VIEW_EXAMPLES = (
 
 
 def synth(
-    name: Annotated[str, typer.Argument(help="bench-tof, mix-tof, bench-depth, bench-rgb.", metavar="NAME")],
+    name: Annotated[str, typer.Argument(help="bench-tof, bench-tof-clips, mix-tof, bench-depth, bench-rgb.", metavar="NAME")],
     out: Annotated[Path, typer.Option(help="Folder for the benchmark.", metavar="DIR")],
     size: Annotated[str, typer.Option(help="small or full.")] = "small",
     workers: Annotated[int | None, typer.Option(help="Processes.", show_default="one a core")] = None,

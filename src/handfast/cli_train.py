@@ -107,7 +107,6 @@ def reproduce(
     Each finished run leaves a small file in --results.
     Runs that have one are skipped and those cut off go on, so that a table can be made over many sittings.
     """
-    from handfast.evaluation.figures import check_plot
     from handfast.reproduce import plots, printing
     from handfast.reproduce.papers import TABLES, find_table
     from handfast.reproduce.tables import SCALES, chosen_rows, fullest_scale, read_results
@@ -124,7 +123,7 @@ def reproduce(
     if scale not in (None, *SCALES):
         raise HandfastError(f"--scale: expected one of {', '.join(SCALES)}, got {scale!r}")
     if plot is not None:
-        check_plot(plot)
+        plots.check_plot(chosen, plot)
 
     if from_results:
         scale = scale or fullest_scale(results, chosen)

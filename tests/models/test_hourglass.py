@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from handfast.errors import HandfastError
+from handfast.models.ace import FEATURE_RANGE, AceNet, VanillaLstm
 from handfast.models.cost import network_cost
-from handfast.models.hourglass import FEATURE_RANGE, HourglassEncoder, hourglass_ace, hourglass_lstm
+from handfast.models.hourglass import HourglassEncoder
 
 COSTS = {  # parameters; FLOPs as the net has and as table 1 prints them, in G
     (64, 32): (1_097_748, 0.270, 0.28),
@@ -81,17 +82,18 @@ def test_joints_come_of_heatmaps_features_and_early_layers():
 
 def test_the_papers_net_takes_one_clip_for_both_encoders():
     torch.manual_seed(0)
-    net = hourglass_ace((32, 4), (64, 4), "gaussian")
+    net = AceNet(HourglassEncoder(32, 4), HourglassEncoder(64, 4), "gaussian")
     output = net(torch.rand(1, 2, 3, 64, 64), torch.Generator().manual_seed(0))
     assert [encoding.heatmaps.shape[-1] for encoding in output.encodings] == [8, 16]
     assert output.encodings[0].heatmaps.shape[:3] == (1, 2, 21)
-    assert len(hourglass_lstm([(32, 4), (64, 4)])(torch.rand(1, 2, 3, 64, 64)).encodings) == 2
+    vanilla = VanillaLstm([HourglassEncoder(32, 4), HourglassEncoder(64, 4)])
+    assert len(vanilla(torch.rand(1, 2, 3, 64, 64)).encodings) == 2
 
 
 @torch.inference_mode()
 def test_the_papers_net_knows_fine_from_coarse_step_by_step():
     torch.manual_seed(0)
-    net = hourglass_ace((32, 4), (64, 4), "gaussian")
+    net = AceNet(HourglassEncoder(32, 4), HourglassEncoder(64, 4), "gaussian")
     clip = torch.rand(2, 3, 3, 64, 64)
     net(clip, torch.Generator().manual_seed(0))
     net.eval()

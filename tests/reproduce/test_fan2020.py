@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 
 from handfast.reproduce.adaptive_score import HIDDEN, MOTIONS, AdaptiveScore
-from handfast.reproduce.fan2020 import FIGURE5, TABLE1, TABLE3, TABLE4, TABLE5, TABLES
+from handfast.reproduce.fan2020 import FIGURE5, TABLE1, TABLE3, TABLE4, TABLE5, TABLES, TOF
 from handfast.reproduce.plots import plot
 from handfast.reproduce.printing import as_json, print_table
 from handfast.reproduce.rows import recipe_of
 from handfast.reproduce.tables import Summary, judge, read_results, result_path, write_result
-from handfast.training.ace import ace_runs, encoders_of, role_of
+from handfast.training.ace import ace_runs, encoders_of
 from handfast.training.families import load_recipe
 
 ALL = list(TABLES.values())
@@ -26,6 +26,7 @@ def test_the_rows_by_name():
     ]
     assert list(TABLE5.rows) == [f"lambda-{threshold}" for threshold in (0.1, 0.3, 0.5, 0.7, 0.9)]
     assert list(FIGURE5.rows) == [*MOTIONS, *HIDDEN]
+    assert list(TOF.rows) == ["coarse", "fine", "lstm-coarse", "lstm-fine", "adaptive"]
 
 
 def summaries(table, **scores):
@@ -83,17 +84,35 @@ def test_figure_5_is_judged_by_its_ends():
     assert verdicts(FIGURE5, **rates | {"least-hidden": {"p_fine": 0.05}}) == ["fails", "holds"]
 
 
+def test_the_pair_for_amplitude_is_judged_by_error_and_compute():
+    fine = {"error_mm": 10.0, "gflops": 1.6}
+    rest = {name: fine for name in ("coarse", "fine")} | {"lstm-coarse": fine | {"error_mm": 14.0}}
+    near, far = ({"error_mm": error_mm, "gflops": 0.6} for error_mm in (10.4, 10.6))
+    assert verdicts(TOF, **rest, **{"lstm-fine": fine}, adaptive=near) == ["holds", "holds"]
+    assert verdicts(TOF, **rest, **{"lstm-fine": fine}, adaptive=far) == ["fails", "holds"]
+    costly = near | {"gflops": 0.7}
+    assert verdicts(TOF, **rest, **{"lstm-fine": fine}, adaptive=costly) == ["fails", "holds"]
+    useless = {"error_mm": 14.0, "gflops": 0.6}
+    assert verdicts(TOF, **rest, **{"lstm-fine": fine}, adaptive=useless) == ["fails", "fails"]
+
+
+def test_the_pair_for_amplitude_learns_from_its_own_clips():
+    assert TOF.benchmark == "bench-tof-clips"
+    for row in TOF.rows.values():
+        recipe = recipe_of(row, "small", 0)
+        assert recipe.interface()["input"] == {"image": "amplitude crop", "height": 128, "width": 128}
+
+
 @pytest.mark.parametrize("scale", ["small", "full"])
 @pytest.mark.parametrize("table", ALL, ids=lambda table: table.name)
 def test_a_row_trains_one_run_and_needs_the_encoders_that_it_has(table, scale):
     for row in table.rows.values():
         recipe = recipe_of(row, scale, 0)
         assert list(ace_runs(recipe)) == [""]
-        roles = {role_of(name) for name in encoders_of(recipe.model).values()}
-        assert row.needs.keys() == (set() if recipe.model.startswith("hourglass") else roles)
+        assert row.needs.keys() == encoders_of(recipe.model).keys()
         for role, needed in row.needs.items():
-            assert recipe_of(needed, scale, 0).model in encoders_of(recipe.model).values()
-            assert getattr(recipe, role).split()[0] == role
+            assert recipe_of(needed, scale, 0).model == encoders_of(recipe.model)[role]
+            assert getattr(recipe, role).split()[0] == needed.run
 
 
 def test_rows_of_one_run_train_the_same():
@@ -102,7 +121,7 @@ def test_rows_of_one_run_train_the_same():
         for row in table.rows.values():
             runs.setdefault(row.run, set()).add(recipe_of(row, "small", 0).hash)
     assert all(len(hashes) == 1 for hashes in runs.values())
-    assert len(set.union(*runs.values())) == len(runs) == 5 + 2 + 7
+    assert len(set.union(*runs.values())) == len(runs) == 5 + 2 + 7 + 5
     assert TABLE1.rows["adaptive"].run == TABLE4.rows["gamma-0.05"].run == FIGURE5.rows["slowest"].run
     assert TABLE3.rows["gaussian"].run == TABLE4.rows["gamma-0.1"].run == TABLE5.rows["lambda-0.9"].run
 

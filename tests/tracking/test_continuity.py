@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from handfast.structures import Frame
 from handfast.tracking.continuity import GAP, Continuity, Passage
 
 WIDTH, HEIGHT = 160, 120
@@ -28,8 +27,7 @@ def passages(pictures, times_s=None):
     """From each frame to the next."""
     times_s = np.arange(len(pictures)) / 30 if times_s is None else times_s
     continuity = Continuity()
-    frames = [Frame(i, t, colour=p) for i, (t, p) in enumerate(zip(times_s, pictures, strict=True))]
-    first, *others = map(continuity.passage, frames)
+    first, *others = map(continuity.passage, times_s, pictures)
     assert first is Passage.ON
     return others
 

@@ -14,7 +14,7 @@ from handfast.models.dirnet import DIRNet
 from handfast.models.hourglass import HourglassEncoder
 from handfast.runtime.model import PACKAGED
 from handfast.structures import Frame, HandPose
-from handfast.tracking.colour_tracker import ColourTracker
+from handfast.tracking.crop_tracker import CropTracker
 from handfast.tracking.opening import COLOUR_FINDER, open_tracker
 from handfast.tracking.tracker import Tracker
 
@@ -72,9 +72,20 @@ def test_a_network_on_images_tracks_by_itself():
 @pytest.mark.parametrize("name", ["dirnet-narrow", "ace-narrow"])
 def test_what_sees_colour_crops_is_led_by_a_finder(name, dirnet_folder, ace_folder, packaged_finder):
     tracker = open_tracker(dirnet_folder if name.startswith("dirnet") else ace_folder)
-    assert isinstance(tracker, ColourTracker) and tracker.finder.asked_for == (COLOUR_FINDER,)
+    assert isinstance(tracker, CropTracker) and tracker.finder.asked_for == (COLOUR_FINDER,)
     assert (tracker.model.card.name, tracker.model.backend) == (name, "onnxruntime")
     frame = Frame(0, 0.0, colour=np.zeros((48, 64, 3), np.uint8))
+    assert [hands for _, hands in tracker.track([frame] * 3)] == [[]] * 3
+
+
+def test_what_sees_amplitude_crops_is_led_by_the_usual_finder(tmp_path, packaged_finder):
+    net = AceNet(HourglassEncoder(32, 4), HourglassEncoder(32, 4), "gaussian").eval()
+    sees = {"input": {"image": "amplitude crop", "height": 32, "width": 32}}
+    card = CARD | sees | {"name": "ace-grey", "family": "ace", "config": {"gate": "gaussian"}}
+    export_ace(net, card, tmp_path / "net")
+    tracker = open_tracker(tmp_path / "net")
+    assert isinstance(tracker, CropTracker) and tracker.finder.asked_for == ()
+    frame = Frame(0, 0.0, amplitude=np.zeros((48, 64), np.uint8))
     assert [hands for _, hands in tracker.track([frame] * 3)] == [[]] * 3
 
 

@@ -12,7 +12,6 @@ from handfast.data.colour_batches import ColourBatches, ColourMix
 from handfast.data.colour_clips import ClipBatches, ClipMix
 from handfast.errors import HandfastError
 from handfast.models import MODELS
-from handfast.models.hourglass import HourglassEncoder
 from handfast.training import ace
 from handfast.training.ace import (
     AceRecipe,
@@ -90,13 +89,18 @@ def test_encoders_that_are_given_are_not_trained(recipe):
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_what_a_net_has_is_where_it_is_said_to_be(name):
+def test_what_a_net_has_is_where_it_is_said_to_be(name, recipe):
     """So that an encoder's tensors are found there, all of them."""
     with torch.device("meta"):
         net = MODELS[name]()
-        for place, encoder in encoders_of(name).items():
-            part = net.get_submodule(place)
-            assert isinstance(part, HourglassEncoder)
+        given = replace(
+            recipe, model=name, data=ClipMix(replace(PLAIN, input_px=256)), coarse="coarse", fine="fine"
+        )
+        encoders = encoders_of(name)
+        assert set(given.starts().values()) == set(encoders)
+        for place, role in given.starts().items():
+            encoder = encoders[role]
+            part = net.get_submodule(place.removesuffix("."))
             shapes = [{k: v.shape for k, v in of.state_dict().items()} for of in (part, MODELS[encoder]())]
             assert shapes[0] == shapes[1] and part.input_px == MODELS[encoder]().input_px
 

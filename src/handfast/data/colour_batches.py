@@ -1,5 +1,6 @@
 """Training batches of colour crops of one right hand: rendered clips and photos, turned, scaled, shifted,
-hidden in part and degraded at random. Left hands are shown in the mirror.
+hidden in part and degraded at random. Left hands are shown in the mirror, and the amplitude of a
+time-of-flight camera as a grey picture.
 
 Batch k is a function of k, whatever was asked for before.
 """
@@ -30,6 +31,8 @@ Batch = dict[str, np.ndarray]
 OCCLUDER_SHARE = (0.12, 0.4)  # of the crop's side
 # A photo's padding has no brighter pixels; less of any other photo than that of one before a screen is green.
 _BLACK, _SCREEN_SHARE = 24, 0.2
+# By what a camera sees: the benchmark that has clips of it, and the file of a frame.
+CLIPS = {"colour": ("bench-rgb", "colour.jpg"), "amplitude": ("bench-tof-clips", "amplitude.png")}
 COARSE_SHARE, COARSER = 0.25, (1.3, 3.0)  # as of a hand far away
 VALIDATION_BATCH, VALIDATION_BATCHES = 50, 8
 
@@ -99,7 +102,7 @@ class ColourFrames:
         return len(self.encoded)
 
     def picture(self, index: int) -> np.ndarray:
-        """(H, W, 3) uint8."""
+        """(H, W, 3) uint8, of amplitude all three alike."""
         stored = cv2.imdecode(np.frombuffer(self.encoded[index], np.uint8), cv2.IMREAD_COLOR)
         return cv2.cvtColor(stored, cv2.COLOR_BGR2RGB)
 
@@ -282,15 +285,18 @@ def degraded(rng: np.random.Generator, images: np.ndarray, mix: ColourMix) -> np
     return degrade(rng, tall).reshape(images.shape)
 
 
-def open_colour_batches(folder: Path, mix: ColourMix, seed: int, photos: Path | None = None) -> ColourBatches:
+def open_colour_batches(
+    folder: Path, mix: ColourMix, seed: int, photos: Path | None = None, kind: str = "colour"
+) -> ColourBatches:
     """A folder made by ``handfast synth bench-rgb`` -> batches of train/, validated on other people.
 
-    photos: a folder of labelled photos, see ``photos.py``, to mix in; its labels.jsonl may say xyz, 21 x 3 m.
-    Held-out batches are clips and, if there are any, photos of other sources, as taken. Raises HandfastError
-    when anything is missing or broken, and for another benchmark.
+    kind: of pictures, one of ``CLIPS``, each with a benchmark. photos: a folder of labelled photos, see
+    ``photos.py``, to mix in; its labels.jsonl may say xyz, 21 x 3 m. Held-out batches are clips and, if there
+    are any, photos of other sources, as taken. Raises HandfastError when anything is missing or broken, and
+    for another benchmark.
     """
-    card, frames = load_clips(folder, "train")
-    held_out = {"clips": load_clips(folder, "validation")[1]}
+    card, frames = load_clips(folder, "train", kind)
+    held_out = {"clips": load_clips(folder, "validation", kind)[1]}
     name = f"{len(frames)} frames of {card.benchmark}, seed {card.seed}"
     own_photos = None
     if photos is not None:
@@ -323,19 +329,21 @@ def _validation(frames: ColourFrames, input_px: int) -> tuple[Batch, ...]:
     return tuple(source.batch(step, size) for step in range(min(VALIDATION_BATCHES, len(frames) // size)))
 
 
-def load_clips(folder: Path, split: str) -> tuple[Card, ColourFrames]:
-    """A split of bench-rgb in memory, its frames in order. Raises HandfastError as ``finished_card`` does,
-    for a shard that is not as it was made, and for another benchmark."""
+def load_clips(folder: Path, split: str, kind: str = "colour") -> tuple[Card, ColourFrames]:
+    """A split of clips in memory, its frames in order. kind: of pictures, one of ``CLIPS``. Raises
+    HandfastError as ``finished_card`` does, for a shard that is not as it was made, and for another
+    benchmark."""
     card = finished_card(folder, split)
-    if card.benchmark != "bench-rgb":
+    benchmark, picture = CLIPS[kind]
+    if card.benchmark != benchmark:
         raise HandfastError(
-            f"{folder}: expected bench-rgb, got {card.benchmark}; make it with handfast synth"
+            f"{folder}: expected {benchmark}, got {card.benchmark}; make it with handfast synth"
         )
     encoded, labels = [], []
     for name in card.layout(split):
         shard = read_shard(folder, card, split, name)
         for files in locate_frames(shard).values():
-            encoded.append(shard[files["colour.jpg"]])
+            encoded.append(shard[files[picture]])
             labels.append(json.loads(shard[files["json"]]))
     hands = [label["hands"][0] for label in labels]
     keypoints_m = np.array([hand["keypoints_m"] for hand in hands])

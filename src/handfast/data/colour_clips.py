@@ -1,4 +1,4 @@
-"""Training batches of clips: colour crops of one right hand in a row, as a tracker cuts them out.
+"""Training batches of clips: crops of one right hand in a row, as a tracker cuts them out.
 
 A clip is turned, scaled and degraded as one. Batch k is a function of k, whatever was asked for
 before.
@@ -132,14 +132,13 @@ class ClipBatches:
         return clip | {"image": degraded(rng, clip["image"], mix.look)}
 
 
-def open_clip_batches(folder: Path, mix: ClipMix, seed: int) -> ClipBatches:
+def open_clip_batches(folder: Path, mix: ClipMix, seed: int, kind: str = "colour") -> ClipBatches:
     """A folder made by ``handfast synth bench-rgb`` -> batches of train/, validated on clips of other people
-    as taken, from anywhere within. Raises HandfastError when anything is missing or broken, for another
-    benchmark, and for a mix of more frames than a clip has."""
-    card, frames = load_clips(folder, "train")
-    unseen = ClipBatches(
-        load_clips(folder, "validation")[1], card.clip_frames, 0, _as_taken(mix.look.input_px, mix.frames)
-    )
+    as taken, from anywhere within. kind: of pictures, one of ``colour_batches.CLIPS``. Raises HandfastError
+    when anything is missing or broken, for another benchmark, and for more frames than a clip has."""
+    card, frames = load_clips(folder, "train", kind)
+    others, taken = load_clips(folder, "validation", kind)[1], _as_taken(mix.look.input_px, mix.frames)
+    unseen = ClipBatches(others, card.clip_frames, 0, taken)
     return ClipBatches(
         frames,
         card.clip_frames,
@@ -153,10 +152,10 @@ def open_clip_batches(folder: Path, mix: ClipMix, seed: int) -> ClipBatches:
     )
 
 
-def open_whole_clips(folder: Path, split: str, input_px: int) -> ClipBatches:
+def open_whole_clips(folder: Path, split: str, input_px: int, kind: str = "colour") -> ClipBatches:
     """The clips of a split in their own order and as long as they are, with nothing done to their frames and
-    the true boxes. Raises HandfastError as ``open_clip_batches`` does."""
-    card, frames = load_clips(folder, split)
+    the true boxes. kind, errors: as of ``open_clip_batches``."""
+    card, frames = load_clips(folder, split, kind)
     return ClipBatches(
         frames, card.clip_frames, seed=0, mix=_as_taken(input_px, card.clip_frames), in_order=True
     )

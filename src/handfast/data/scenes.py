@@ -201,7 +201,7 @@ def sample_objects(
             place = camera.unproject(pixel, np.array(distance_m * rng.uniform(0.75, 1.3)))
         else:
             place = camera.unproject(pixel, np.array(distance_m + rng.exponential(0.5) + 0.08))
-        meshes += _object(rng, place, size_m=rng.uniform(0.02, 0.13) * max(place[2], 0.2) / 0.6)
+        meshes += sample_object(rng, place, size_m=rng.uniform(0.02, 0.13) * max(place[2], 0.2) / 0.6)
     return meshes
 
 
@@ -312,7 +312,8 @@ def sample_body(rng: np.random.Generator, camera: Camera, distance_m: float) -> 
     return [torso, head]
 
 
-def _object(rng: np.random.Generator, place_m: np.ndarray, size_m: float) -> list[Mesh]:
+def sample_object(rng: np.random.Generator, place_m: np.ndarray, size_m: float) -> list[Mesh]:
+    """Something about so large, of any kind, at a place (3,)."""
     rotation, albedo = random_rotation(rng), rng.uniform(0.03, 0.95)
     kind = rng.integers(4)
     if kind == 3:  # a bundle of rods, as like fingers as can be without being a hand

@@ -105,9 +105,16 @@ def _sample_frame(
 
 
 def observe(
-    scene: Scene, sensor: ToFSensor, textures: np.ndarray, rng: np.random.Generator, index: int, time_s: float
+    scene: Scene,
+    sensor: ToFSensor,
+    textures: np.ndarray,
+    rng: np.random.Generator,
+    index: int,
+    time_s: float,
+    texture_rng: np.random.Generator | None = None,
 ) -> HandSample:
-    """What the sensor sees of a scene, and the truth about it."""
+    """What the sensor sees of a scene, and the truth about it. texture_rng: draws which texture there is, and
+    where, the same for all frames of a clip; rng if not given."""
     camera = scene.camera
     size = (camera.width * SUPERSAMPLING, camera.height * SUPERSAMPLING)
     fine = camera.warped(fit_affine(camera.width, camera.height, *size), *size)
@@ -115,7 +122,7 @@ def observe(
     raster = rasterise(mesh.vertices_m, mesh.faces, fine)
     normals = vertex_normals(mesh.vertices_m, mesh.faces)
     shading = shade(raster, mesh.vertices_m, mesh.faces, fine, mesh.albedo, mesh.label, normals)
-    albedo = shading.albedo * _texture(textures, rng, shading.label)
+    albedo = shading.albedo * _texture(textures, texture_rng or rng, shading.label)
     amplitude, depth = capture(sensor, camera, raster.depth_m, shading.cos_incidence, albedo, rng)
     hands = tuple(
         HandLabel(

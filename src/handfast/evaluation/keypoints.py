@@ -59,12 +59,12 @@ class KeypointPredictions(NamedTuple):
 class KeypointScore:
     """A net's numbers, rounded to six decimals; None where there was nothing to measure.
 
-    Means of e_nsk over the key-points of present hands that are in the image: error_px and error_median_px
+    Means and medians of e_nsk over the key-points of present hands that are in the image: error_px and error_median_px
     over those that can be seen, which are the ones that the paper's labels have (section 2), error_hidden_px
-    over the others, error_all_px over both. error_px in other units: error_percent_of_diagonal, that of the
-    image; error_percent_of_hand, each e_nsk relative to the size of its hand. error_by_keypoint_px: error_px
-    by name. pck: the share of visible key-points with e_nsk within 1, 2 .. 20 px; pck_auc: the area under
-    that curve from 0 to 20.
+    and error_hidden_median_px over the others, error_all_px over both. error_px in other units:
+    error_percent_of_diagonal, that of the image; error_percent_of_hand, each e_nsk relative to the size of
+    its hand. error_by_keypoint_px: error_px by name. pck: the share of visible key-points with e_nsk within
+    1, 2 .. 20 px; pck_auc: the area under that curve from 0 to 20.
 
     wrong_side_rate: of the present hands, those taken for the other one (``wrong_side``). missed_rate: with
     h_n hands present and f_n slots whose presence is above 1/2, sum_n max(0, h_n - f_n) / sum_n h_n, so that
@@ -95,6 +95,7 @@ class KeypointScore:
     surface_error_mm: float | None
     label_joint_error_mm: float | None
     lifted_share: float
+    error_hidden_median_px: float | None = None  # older results have none
 
 
 def measure_keypoints(
@@ -106,6 +107,7 @@ def measure_keypoints(
     """
     error_px = np.linalg.norm(predicted.keypoints_px - labels.keypoints_px, axis=-1)
     labelled, seen = labels.labelled, labels.seen
+    hidden = labelled & ~seen
     size_px = np.broadcast_to(labels.size_px[..., None], seen.shape)
     visible_px = np.where(seen, error_px, np.nan).reshape(-1, len(names))
     curve = pck(visible_px, np.array(PCK_THRESHOLDS_PX))
@@ -126,7 +128,7 @@ def measure_keypoints(
         hands=int(labels.present.sum()),
         error_px=_mean(error_px[seen]),
         error_median_px=_round(np.median(error_px[seen])),
-        error_hidden_px=_mean(error_px[labelled & ~labels.visible]),
+        error_hidden_px=_mean(error_px[hidden]),
         error_all_px=_mean(error_px[labelled]),
         error_percent_of_diagonal=_round(100 * error_px[seen].mean() / diagonal_px),
         error_percent_of_hand=_mean(100 * error_px[seen] / size_px[seen]),
@@ -143,6 +145,7 @@ def measure_keypoints(
         surface_error_mm=mean_mm(predicted.lifted_m, labels.lifted_m),
         label_joint_error_mm=mean_mm(labels.lifted_m, labels.joints_m),
         lifted_share=_mean(on_surface[seen]),
+        error_hidden_median_px=_round(np.median(error_px[hidden])) if hidden.any() else None,
     )
 
 

@@ -16,7 +16,6 @@ from handfast.evaluation.cost import measure_cost
 from handfast.export.folder import write_graphs
 from handfast.export.onnx import traced_graph
 from handfast.models.ace import AceNet, AceState, Encoder, PoseLstm
-from handfast.models.hourglass import HourglassEncoder
 from handfast.training.ace import THRESHOLD
 
 HISTORY = ("h", "h1", "h2")
@@ -117,7 +116,7 @@ def _graphs(net: AceNet, size_px: int) -> dict[str, ModelProto]:
     }
 
 
-def _folded(encoder: HourglassEncoder) -> HourglassEncoder:
+def _folded(encoder: Encoder) -> Encoder:
     """A copy whose features need no normalisation of their own; the exporter folds the convolutions'."""
     encoder = copy.deepcopy(encoder)
     *_, linear, norm, _ = encoder.to_features

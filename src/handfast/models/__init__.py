@@ -2,11 +2,24 @@
 
 from functools import partial
 
+from handfast.models.ace import AceNet, VanillaLstm
 from handfast.models.baselines import densenet121, mobilenetv2
 from handfast.models.dense_regression import LEVELS, DenseRegression
 from handfast.models.dirnet import DIRNet
-from handfast.models.hourglass import HourglassEncoder, hourglass_ace, hourglass_lstm
+from handfast.models.hourglass import HourglassEncoder
 from handfast.models.tofnet import ToFNet
+from handfast.models.tofnet_encoder import ToFNetEncoder
+
+
+def _gated(coarse: str, fine: str, gate: str) -> AceNet:
+    """ACE of two encoders by name."""
+    return AceNet(MODELS[coarse](), MODELS[fine](), gate)
+
+
+def _ungated(coarse: str | None = None, fine: str | None = None) -> VanillaLstm:
+    """What ACE is compared with: the LSTM behind one encoder or both."""
+    return VanillaLstm([MODELS[name]() for name in (coarse, fine) if name is not None])
+
 
 # 21 key-points: wider blocks, a dense decoder and a skip connection; under 100k parameters, 80 MFLOP.
 _TOFNET_HAND21 = partial(
@@ -89,22 +102,32 @@ MODELS = {
     "hourglass-coarse": partial(HourglassEncoder, input_px=64, channels=32),
     "hourglass-coarse-128": partial(HourglassEncoder, input_px=128, channels=32),
     "hourglass-fine": partial(HourglassEncoder, input_px=256, channels=64),
-    "lstm-coarse": partial(hourglass_lstm, encoders=((64, 32),)),
-    "lstm-fine": partial(hourglass_lstm, encoders=((256, 64),)),
-    "lstm-mix": partial(hourglass_lstm, encoders=((64, 32), (256, 64))),
-    "ace": partial(hourglass_ace, coarse=(64, 32), fine=(256, 64), gate="gaussian"),
-    "ace-128": partial(hourglass_ace, coarse=(128, 32), fine=(256, 64), gate="gaussian"),
-    "ace-neural": partial(hourglass_ace, coarse=(64, 32), fine=(256, 64), gate="neural"),
-    "ace-neural-temporal": partial(hourglass_ace, coarse=(64, 32), fine=(256, 64), gate="neural-temporal"),
+    "lstm-coarse": partial(_ungated, coarse="hourglass-coarse"),
+    "lstm-fine": partial(_ungated, fine="hourglass-fine"),
+    "lstm-mix": partial(_ungated, coarse="hourglass-coarse", fine="hourglass-fine"),
+    "ace": partial(_gated, coarse="hourglass-coarse", fine="hourglass-fine", gate="gaussian"),
+    "ace-128": partial(_gated, coarse="hourglass-coarse-128", fine="hourglass-fine", gate="gaussian"),
+    "ace-neural": partial(_gated, coarse="hourglass-coarse", fine="hourglass-fine", gate="neural"),
+    "ace-neural-temporal": partial(
+        _gated, coarse="hourglass-coarse", fine="hourglass-fine", gate="neural-temporal"
+    ),
     # The same on images half as wide, which two cores can train.
     "hourglass-coarse-half": partial(HourglassEncoder, input_px=32, channels=32),
     "hourglass-fine-half": partial(HourglassEncoder, input_px=128, channels=64),
-    "lstm-coarse-half": partial(hourglass_lstm, encoders=((32, 32),)),
-    "lstm-fine-half": partial(hourglass_lstm, encoders=((128, 64),)),
-    "lstm-mix-half": partial(hourglass_lstm, encoders=((32, 32), (128, 64))),
-    "ace-half": partial(hourglass_ace, coarse=(32, 32), fine=(128, 64), gate="gaussian"),
-    "ace-neural-half": partial(hourglass_ace, coarse=(32, 32), fine=(128, 64), gate="neural"),
-    "ace-neural-temporal-half": partial(
-        hourglass_ace, coarse=(32, 32), fine=(128, 64), gate="neural-temporal"
+    "lstm-coarse-half": partial(_ungated, coarse="hourglass-coarse-half"),
+    "lstm-fine-half": partial(_ungated, fine="hourglass-fine-half"),
+    "lstm-mix-half": partial(_ungated, coarse="hourglass-coarse-half", fine="hourglass-fine-half"),
+    "ace-half": partial(_gated, coarse="hourglass-coarse-half", fine="hourglass-fine-half", gate="gaussian"),
+    "ace-neural-half": partial(
+        _gated, coarse="hourglass-coarse-half", fine="hourglass-fine-half", gate="neural"
     ),
+    "ace-neural-temporal-half": partial(
+        _gated, coarse="hourglass-coarse-half", fine="hourglass-fine-half", gate="neural-temporal"
+    ),
+    # Ours, for time-of-flight amplitude: ToFNet looks first, an hourglass where it is asked to.
+    "ace-tof-coarse": partial(ToFNetEncoder, input_px=128),
+    "ace-tof-fine": partial(HourglassEncoder, input_px=128, channels=64),
+    "lstm-tof-coarse": partial(_ungated, coarse="ace-tof-coarse"),
+    "lstm-tof-fine": partial(_ungated, fine="ace-tof-fine"),
+    "ace-tof": partial(_gated, coarse="ace-tof-coarse", fine="ace-tof-fine", gate="gaussian"),
 }

@@ -2,8 +2,8 @@
 an LSTM that makes poses of their features.
 
 ``AceNet`` has the gate, ``VanillaLstm`` is what table 1 compares it with. Both take any encoders that meet
-``Encoder``; ``hourglass.HourglassEncoder`` is the paper's. Joints are relative to the wrist, in camera axes
-and centimetres: there Smooth L1 turns linear at 1 cm.
+``Encoder``; ``hourglass.HourglassEncoder`` is the paper's, ``tofnet_encoder.ToFNetEncoder`` a light one of
+ours. Joints are relative to the wrist, in camera axes and centimetres: there Smooth L1 turns linear at 1 cm.
 
 Where the text leaves a choice: the hidden state and its differences pass a ReLU where they have been "mapped
 to a fixed dimension", without which that map and W_g would be one; the temporal gate, which has not seen the
@@ -19,6 +19,9 @@ from torch import Tensor, nn
 from handfast.errors import HandfastError
 
 OMEGA = 0.1
+# Features stay within it. The Gaussian gate tells differences of OMEGA: were all guesses much farther off,
+# its gradient would vanish.
+FEATURE_RANGE = 3 * OMEGA
 GATES = ("gaussian", "neural", "neural-temporal")
 # G is kept so far from 0 and 1 that the logarithms of equation 9 are finite.
 _MARGIN = 1e-6
@@ -26,7 +29,7 @@ _MARGIN = 1e-6
 
 class Encoding(NamedTuple):
     """What an encoder says of b images: heatmaps (b, K, h, w), None of an encoder without; joints_cm
-    (b, K, 3); features (b, F), a few times ``OMEGA`` at most, for the Gaussian gate to tell near from far. Of
+    (b, K, 3); features (b, F), within ``FEATURE_RANGE`` of 0, for the Gaussian gate to tell near from far. Of
     clips, all with (b, T) in the place of b."""
 
     heatmaps: Tensor | None

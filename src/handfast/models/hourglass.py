@@ -14,23 +14,18 @@ at each place of the hourglass, which halves its maps down to 4 x 4, as the Conv
 Normalisation follows each convolution, instead of preceding it, so that it folds away for deployment.
 """
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from handfast.errors import HandfastError
-from handfast.models.ace import OMEGA, AceNet, Encoding, VanillaLstm
+from handfast.models.ace import FEATURE_RANGE, Encoding
 from handfast.models.layers import ConvNorm
 
 STRIDE = 4
 BOTTOM = 4
 HEAD_CHANNELS = 128
 RESIDUALS = 2
-# Features stay within it. The Gaussian gate tells differences of OMEGA: were all guesses much farther off,
-# its gradient would vanish.
-FEATURE_RANGE = 3 * OMEGA
 
 
 class Residual(nn.Module):
@@ -117,13 +112,3 @@ class HourglassEncoder(nn.Module):
         heatmaps = self.to_heatmaps(shared)
         features = FEATURE_RANGE * self.to_features(torch.cat([heatmaps, shared, quarter, early], dim=1))
         return Encoding(heatmaps, self.to_joints(features).unflatten(1, (self.joints, 3)), features)
-
-
-def hourglass_ace(coarse: tuple[int, int], fine: tuple[int, int], gate: str) -> AceNet:
-    """The paper's net. coarse, fine: input_px and channels of each encoder."""
-    return AceNet(HourglassEncoder(*coarse), HourglassEncoder(*fine), gate)
-
-
-def hourglass_lstm(encoders: Sequence[tuple[int, int]]) -> VanillaLstm:
-    """What table 1 compares it with. encoders: input_px and channels of each."""
-    return VanillaLstm([HourglassEncoder(*encoder) for encoder in encoders])

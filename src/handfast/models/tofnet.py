@@ -113,7 +113,8 @@ class KeypointNet(nn.Module):
     convolution that makes the maps; 2 K for the paper's channel-wise decoder, where each map sees its own
     channels only, 1 for a dense one. summary_channels: what presence, visibility and the pose classes are
     told from. skip_channels: those of the encoder's features at 1/4 that the decoder also takes, 0 for none.
-    image_channels: c below, 1 of an amplitude image, 3 of red, green, blue.
+    image_channels: c below, 1 of an amplitude image, 3 of red, green, blue. hands: with maps of their own; 1
+    in a crop of a known hand.
     """
 
     def __init__(
@@ -124,11 +125,13 @@ class KeypointNet(nn.Module):
         summary_channels: int,
         skip_channels: int = 0,
         image_channels: int = 1,
+        hands: int = 2,
     ) -> None:
         super().__init__()
         self.keypoints_per_hand = keypoints_per_hand
         self.image_channels = image_channels
-        maps = 2 * keypoints_per_hand
+        self.hands = hands
+        maps = hands * keypoints_per_hand
         self.upsample_to_quarter = UpsampleDepthwise(channels)
         self.skip = ConvNorm(skip_channels, channels, 1, relu=False) if skip_channels else None
         self.to_maps = nn.Conv2d(channels, maps, 1, groups=decoder_groups)
@@ -136,7 +139,7 @@ class KeypointNet(nn.Module):
         # Which hand it is takes a layer of its own: thumb's side and palm's side mean nothing each alone.
         # Maxima are large and all positive: without normalisation every unit of the layer soon dies.
         self.summary = ConvNorm(channels, summary_channels, 1)
-        self.visibility = nn.Linear(summary_channels, 2 * (1 + keypoints_per_hand))
+        self.visibility = nn.Linear(summary_channels, hands * (1 + keypoints_per_hand))
 
     @property
     def shared_weight(self) -> Tensor:
@@ -160,7 +163,8 @@ class KeypointNet(nn.Module):
     def predict(self, features: Features) -> Prediction:
         # No ReLU after the 1x1: a channel-wise map that it silenced would never train again (section 4).
         heatmaps = self.upsample_to_half(self.to_maps(features.decoded))
-        return Prediction(_per_hand(heatmaps), _per_hand(self.visibility(features.summary)))
+        visibility = self.visibility(features.summary)
+        return Prediction(_per_hand(heatmaps, self.hands), _per_hand(visibility, self.hands))
 
     def forward(self, image: Tensor) -> Prediction:
         """image: (b, c, 120, 160) float32, 0..1."""
@@ -187,6 +191,7 @@ class ToFNet(KeypointNet):
         skip: bool,
         summary_channels: int,
         image_channels: int = 1,
+        hands: int = 2,
     ) -> None:
         skip_channels = tier2_channels if skip else 0
         super().__init__(
@@ -196,6 +201,7 @@ class ToFNet(KeypointNet):
             summary_channels,
             skip_channels,
             image_channels,
+            hands,
         )
         self.tier1 = nn.Sequential(ConvNorm(image_channels, tier1_channels, 3, stride=2), nn.MaxPool2d(2))
         self.tier2 = nn.Sequential(
@@ -288,6 +294,6 @@ class ToFNetHeads(nn.Module):
         )
 
 
-def _per_hand(x: Tensor) -> Tensor:
+def _per_hand(x: Tensor, hands: int = 2) -> Tensor:
     """(b, 2 n, ...) -> (b, 2, n, ...): left, then right."""
-    return x.reshape(-1, 2, x.shape[1] // 2, *x.shape[2:])
+    return x.reshape(-1, hands, x.shape[1] // hands, *x.shape[2:])

@@ -1,9 +1,6 @@
-"""What an exported network does on the people whom nobody has trained on."""
+"""What a network that runs does with key-points on the people whom nobody has trained on."""
 
 import math
-import os
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 from scipy.special import expit
@@ -11,100 +8,86 @@ from scipy.special import expit
 from handfast.codecs import decode_heatmaps, map_to_input
 from handfast.data.arrays import inside_image, pack
 from handfast.data.augment import clean_picture
-from handfast.data.cards import finished_card, read_shard
-from handfast.data.shards import decode_shard
+from handfast.data.datasets.samples import Samples
 from handfast.evaluation.keypoints import (
     KeypointLabels,
     KeypointPredictions,
     KeypointScore,
     measure_keypoints,
 )
+from handfast.geometry import apply_affine, fit_affine, invert_affine
+from handfast.reproduce.parallel import Watch, on_every_core
 from handfast.runtime.lifting import lift
 from handfast.runtime.model import Model
-from handfast.sensors.views import hand_size_px
-from handfast.skeleton import Skeleton
-from handfast.structures import HandSample
-
-BATCH = 16
+from handfast.sensors.views import hand_size_px, halvings, take_view
+from handfast.structures import Frame, HandSample
 
 
-def measure_model(model: Model, folder: Path, picture: str, knows_presence: bool) -> KeypointScore:
-    """Score a network on the whole frames of the split test of a benchmark.
+def measure_model(
+    model: Model, samples: Samples, picture: str, knows_presence: bool, watch: Watch = iter
+) -> KeypointScore:
+    """Score a network on whole frames, each by itself and fitted into the network's image; pixels are those
+    of that image.
 
-    picture: 'amplitude' or 'depth', what the network gets to see. knows_presence: whether it was taught which
-    hands are there. Raises HandfastError for a shard that is not as it was made.
+    picture: 'amplitude', 'depth' or 'colour', what the network gets to see. knows_presence: whether it was
+    taught which hands are there. Raises HandfastError for a shard that is not as it was made.
     """
-    card = finished_card(folder, "test")
-    parts = [
-        _measured(model, list(decode_shard(read_shard(folder, card, "test", name))), picture)
-        for name in card.layout("test")
-    ]
-    labels = KeypointLabels(*map(np.concatenate, zip(*(labels for labels, _ in parts), strict=True)))
-    predicted = KeypointPredictions(
-        *map(np.concatenate, zip(*(predicted for _, predicted in parts), strict=True))
-    )
+    parts = on_every_core(lambda index: _measured(model, samples[index], picture), len(samples), watch)
+    labels, predicted = zip(*parts, strict=True)
+    labels = KeypointLabels(*map(np.concatenate, zip(*labels, strict=True)))
+    predicted = KeypointPredictions(*map(np.concatenate, zip(*predicted, strict=True)))
     if not knows_presence:
         predicted = predicted._replace(presence=None)
     return measure_keypoints(predicted, labels, model.skeleton.keypoints, math.hypot(*model.input_size))
 
 
-def _measured(
-    model: Model, samples: list[HandSample], picture: str
-) -> tuple[KeypointLabels, KeypointPredictions]:
-    """The labels of frames, and what the network says of them."""
-    arrays = pack(samples)
-    images = np.stack(
-        [
-            clean_picture(amplitude, depth_mm, picture)
-            for amplitude, depth_mm in zip(arrays["amplitude"], arrays["depth_mm"], strict=True)
-        ]
-    )
-    points_px, presence = _predict(model, images)
-    labels = _labels(samples, arrays, model.skeleton, *model.input_size)
-    return (
-        labels._replace(lifted_m=_lifted(labels.keypoints_px, labels.seen, samples)),
-        KeypointPredictions(points_px, presence, _lifted(points_px, labels.seen, samples)),
-    )
-
-
-def _predict(model: Model, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(n, H, W) uint8 -> key-points (n, 2, K, 2) px and presence (n, 2)."""
-
-    def run(batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        heatmaps, visibility = model.run(batch)
-        points_px, _ = decode_heatmaps(heatmaps)
-        stride = images.shape[-1] // heatmaps.shape[-1]
-        return map_to_input(points_px, stride), expit(visibility[..., 0])
-
-    # A session has one thread, so every core can have one.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        outputs = list(pool.map(run, np.array_split(images, math.ceil(len(images) / BATCH))))
-    points_px, presence = zip(*outputs, strict=True)
-    return np.concatenate(points_px), np.concatenate(presence)
-
-
-def _labels(
-    samples: list[HandSample], arrays: dict[str, np.ndarray], skeleton: Skeleton, width: int, height: int
-) -> KeypointLabels:
-    """Those of the samples, packed in the arrays, for the skeleton; not lifted yet."""
+def _measured(model: Model, sample: HandSample, picture: str) -> tuple[KeypointLabels, KeypointPredictions]:
+    """The labels of a frame, and what the network says of it."""
+    frame, skeleton = sample.frame, model.skeleton
+    height, width = frame.shape
+    to_input = fit_affine(width, height, *model.input_size)
+    points_px, presence = _predict(model, _whole_view(frame, picture, to_input, model.input_size))
+    arrays = pack([sample])
     joints_px = arrays["keypoints_px"]
     joints_m = skeleton.select(arrays["keypoints_m"])
-    return KeypointLabels(
-        keypoints_px=skeleton.select(joints_px),
+    labels = KeypointLabels(
+        keypoints_px=apply_affine(to_input, skeleton.select(joints_px)),
         in_image=skeleton.select_visible(inside_image(joints_px, width, height)),
         visible=skeleton.select_visible(arrays["visible"]),
         present=arrays["present"],
-        empty=np.array([not sample.hands for sample in samples]),
-        size_px=np.array([[hand_size_px(hand) for hand in hands] for hands in joints_px]),
+        empty=np.array([not sample.hands]),
+        size_px=np.array([[hand_size_px(apply_affine(to_input, hand)) for hand in joints_px[0]]]),
         joints_m=joints_m,
         lifted_m=np.full(joints_m.shape, np.nan),
     )
+    from_input = invert_affine(to_input)
+
+    def lifted(points_px: np.ndarray) -> np.ndarray:
+        return _lifted(apply_affine(from_input, points_px), labels.seen, frame)
+
+    predicted = KeypointPredictions(points_px, presence, lifted(points_px))
+    return labels._replace(lifted_m=lifted(labels.keypoints_px)), predicted
 
 
-def _lifted(points_px: np.ndarray, seen: np.ndarray, samples: list[HandSample]) -> np.ndarray:
-    """Key-points (n, 2, K, 2), of which some are seen (n, 2, K), -> (n, 2, K, 3) m, NaN for the others."""
+def _whole_view(frame: Frame, picture: str, to_input: np.ndarray, input_size: tuple[int, int]) -> np.ndarray:
+    """What the network sees of a frame: (H, W) or (H, W, 3) uint8 of its size."""
+    is_colour = picture == "colour"
+    image = frame.colour if is_colour else clean_picture(frame.amplitude, frame.depth, picture)
+    return take_view(halvings(image, input_size[0]), to_input, *input_size)
+
+
+def _predict(model: Model, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """An image -> key-points (1, 2, K, 2) px and presence (1, 2)."""
+    heatmaps, visibility = model.run(image[None])
+    points_px, _ = decode_heatmaps(heatmaps)
+    return map_to_input(points_px, image.shape[1] // heatmaps.shape[-1]), expit(visibility[..., 0])
+
+
+def _lifted(points_px: np.ndarray, seen: np.ndarray, frame: Frame) -> np.ndarray:
+    """Key-points (1, 2, K, 2) of a frame, of which some are seen (1, 2, K), -> (1, 2, K, 3) m, NaN for the
+    others, and for all where there is no depth."""
     lifted_m = np.full((*seen.shape, 3), np.nan)
-    for i, slot in np.argwhere(seen.any(axis=-1)):
-        frame = samples[i].frame
-        lifted_m[i, slot] = lift(points_px[i, slot], seen[i, slot], frame.depth_m(), frame.camera)
+    if frame.depth is not None:
+        for slot in np.flatnonzero(seen[0].any(axis=-1)):
+            lifted_m[0, slot] = lift(points_px[0, slot], seen[0, slot], frame.depth_m(), frame.camera)
     return lifted_m

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from handfast.data.colour_clips import ClipBatches, open_whole_clips
-from handfast.models.ace import AceNet, Encoding, VanillaLstm, adaptive_macs
+from handfast.models.ace import AceNet, Encoder, Encoding, VanillaLstm, adaptive_macs
 from handfast.models.cost import network_cost
-from handfast.models.hourglass import HourglassEncoder
 from handfast.reproduce.adaptive_score import (
     THRESHOLDS,
     USUAL,
@@ -23,15 +22,13 @@ from handfast.reproduce.adaptive_score import (
     quarters,
     score_frames,
 )
-from handfast.training.ace import AceRecipe, encoders_of, follow, image_tensor, joint_errors_mm, role_of
+from handfast.training.ace import AceRecipe, encoders_of, follow, image_tensor, joint_errors_mm, kind_of
 from handfast.training.checkpoint import load_checkpoint
 from handfast.training.loop import MODEL_FILE
 
-Net = HourglassEncoder | VanillaLstm | AceNet
-
 
 def measure_adaptive(recipe: AceRecipe, data: Path, run_dir: Path) -> dict[str, AdaptiveScore]:
-    """Score the net that a recipe left in a folder on whole clips of the split test of bench-rgb.
+    """Score the net that a recipe left in a folder on whole clips of the split test.
 
     By part, see ``adaptive_score.py``: first that of the usual threshold, or without a gate. Raises
     HandfastError for a shard that is not as it was made.
@@ -40,15 +37,15 @@ def measure_adaptive(recipe: AceRecipe, data: Path, run_dir: Path) -> dict[str, 
     input_px = recipe.data.look.input_px
     parameters = sum(parameter.numel() for parameter in net.parameters())
     macs = macs_by_rate(net, input_px)
-    seen = _watch(net, open_whole_clips(data, "test", input_px))
+    seen = _watch(net, open_whole_clips(data, "test", input_px, kind_of(recipe.model)))
     if isinstance(net, AceNet):
         parts = _parts_by_gate(net, seen)
     else:
-        roles = [role_of(name) for name in encoders_of(recipe.model).values()]
+        has_fine = "fine" in (encoders_of(recipe.model) or recipe.model.split("-"))
         joints_cm = seen.joints_cm
         if isinstance(net, VanillaLstm):
             joints_cm, _ = follow(reading(net), seen.features)
-        parts = {WITHOUT_GATE: seen.frames(joints_cm, np.full(seen.motion_mm.shape, "fine" in roles))}
+        parts = {WITHOUT_GATE: seen.frames(joints_cm, np.full(seen.motion_mm.shape, has_fine))}
     return {
         part: score_frames(frames, macs(frames.uses_fine.mean()), parameters, input_px)
         for part, frames in parts.items()
@@ -87,7 +84,7 @@ def _parts_by_gate(net: AceNet, seen: _Seen) -> dict[str, Frames]:
 
 
 @torch.inference_mode()
-def _watch(net: Net, clips: ClipBatches) -> _Seen:
+def _watch(net: nn.Module, clips: ClipBatches) -> _Seen:
     """All encoders on all frames, once: what then decides between them costs next to nothing."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     encoders = [deepcopy(encoder).to(device) for encoder in encoders_in(net)]
@@ -106,8 +103,8 @@ def _watch(net: Net, clips: ClipBatches) -> _Seen:
     return _Seen(torch.stack(features), torch.stack(joints_cm), joints_m, motion_mm, np.stack(hidden_share))
 
 
-def encoders_in(net: Net) -> list[nn.Module]:
-    """Coarse before fine."""
+def encoders_in(net: nn.Module) -> list[nn.Module]:
+    """Those of a net with a gate or without, coarse before fine; of an encoder itself."""
     if isinstance(net, AceNet):
         return [net.coarse, net.fine]
     return list(net.encoders) if isinstance(net, VanillaLstm) else [net]
@@ -116,7 +113,7 @@ def encoders_in(net: Net) -> list[nn.Module]:
 class _Read(nn.Module):
     """An encoder that has seen an image before: in its place comes what all encoders said, (b, E, F)."""
 
-    def __init__(self, encoder: HourglassEncoder, number: int) -> None:
+    def __init__(self, encoder: Encoder, number: int) -> None:
         super().__init__()
         self.joints, self.feature_size, self.number = encoder.joints, encoder.feature_size, number
 
@@ -135,7 +132,7 @@ def reading(net: AceNet | VanillaLstm) -> AceNet | VanillaLstm:
     return rest
 
 
-def macs_by_rate(net: Net, input_px: int) -> Callable[[float], float]:
+def macs_by_rate(net: nn.Module, input_px: int) -> Callable[[float], float]:
     """Multiply-accumulates of a frame on crops so wide, the mean, as a function of the share of frames that
     the fine encoder runs for."""
     shapes = deepcopy(net).to("meta")
@@ -143,7 +140,7 @@ def macs_by_rate(net: Net, input_px: int) -> Callable[[float], float]:
         network_cost(lambda encoder=encoder: encoder, 1, 3, input_px, input_px)[1]
         for encoder in encoders_in(shapes)
     ]
-    if isinstance(net, HourglassEncoder):
+    if not isinstance(net, VanillaLstm | AceNet):
         return lambda p_fine: encoders[0]
     said = len(encoders), net.lstm.cell.input_size
     recurrent = network_cost(lambda: reading(shapes), 1, 1, *said)[1]

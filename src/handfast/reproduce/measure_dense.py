@@ -1,29 +1,25 @@
 """What the levels of a trained dense regression do on the hands that nobody has trained on, and how fast."""
 
-import math
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-
-import numpy as np
 
 from handfast.bench.measure import keep_freed_memory, one_core, quietest_medians_s
 from handfast.bench.stages import BACKENDS as STAGE_ENGINES
 from handfast.bench.stages import measure_stages
-from handfast.data.depth_batches import DepthBatches, open_as_taken
-from handfast.evaluation.metrics import found_errors
+from handfast.data.arrays import pack
+from handfast.data.datasets.bench import open_bench
+from handfast.data.datasets.samples import Samples
+from handfast.data.depth_batches import BenchFrames, crop_as_taken
 from handfast.export.onnx import export_onnx
 from handfast.models.dense_regression import DenseRegression, at_level
 from handfast.reproduce.dense_score import DenseScore, score_errors, score_training
+from handfast.reproduce.measure_joints import errors_in_depth
 from handfast.reproduce.stage_score import StageScore
 from handfast.runtime.dense import DenseModel, load_dense
 from handfast.sensors.depth_crop import CROP_PX
 from handfast.skeleton import SKELETONS
-from handfast.training.dense_regression import crops_of
 from handfast.training.log import LOG_FILE
 
-BATCH = 50
 ROUNDS, TURN_S = 10, 0.5
 WHOLE_CROP = {"input": {"image": "depth crop", "height": CROP_PX, "width": CROP_PX}}
 
@@ -36,11 +32,11 @@ def measure_levels(net: DenseRegression, card: dict, data: Path, run_dir: Path) 
     """
     nets = {f"l{level}": at_level(net, level) if len(net.levels) > 1 else net for level in net.levels}
     costs, errors_mm, runs = {}, {}, {}
-    test = open_as_taken(data, "test")
+    test = open_bench(data, "test", "bench-depth")
     for level, part in nets.items():
         own = run_dir / f"{level}.onnx"
         export_onnx(part, card, own, early_out_logit=None)
-        errors_mm[level] = joint_errors_mm(load_dense(own), test)
+        errors_mm[level] = errors_in_depth(load_dense(own), test)
         whole = run_dir / f"{level}-{CROP_PX}px.onnx"
         costs[level] = export_onnx(part, card | WHOLE_CROP, whole, early_out_logit=None)
         timed = load_dense(whole, "openvino")
@@ -85,20 +81,7 @@ def time_stages(model: str, gmacs: float) -> dict[str, StageScore]:
     }
 
 
-def joint_errors_mm(model: DenseModel, frames: DepthBatches) -> np.ndarray:
-    """How far off each joint of each frame is: (n, J). One that was not found counts as the crop's centre."""
-    batch_size = math.gcd(len(frames), BATCH)
-
-    def errors_mm(step: int) -> np.ndarray:
-        batch = frames.batch(step, batch_size)
-        joints_mm, _ = model.joints(crops_of(batch))
-        return found_errors(joints_mm, model.skeleton.select(batch["joints_mm"]), batch["centre_mm"][:, None])
-
-    # A session has one thread, so every core can have one.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return np.concatenate(list(pool.map(errors_mm, range(len(frames) // batch_size))))
-
-
-def _on_one_crop(model: DenseModel, frames: DepthBatches) -> Callable[[], object]:
-    depth = model.batch(crops_of(frames.batch(0, 1)))
+def _on_one_crop(model: DenseModel, samples: Samples) -> Callable[[], object]:
+    frames = BenchFrames(pack([samples[0]]))
+    depth = model.batch([crop_as_taken(frames, frames[0])])
     return lambda: model.engine(depth)

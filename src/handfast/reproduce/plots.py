@@ -1,32 +1,42 @@
 """A table's figure in a file. Each table names what draws it. Needs the extra ``plots``."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from handfast.errors import HandfastError
+from handfast.evaluation import figures
 from handfast.evaluation.curves import COLOURS, DASHES, FAINT, INK
-from handfast.evaluation.figures import ENDINGS, figure_type, write_figure
-from handfast.files import check_ending
 from handfast.reproduce.tables import Result, Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def check_plot(table: Table, path: Path) -> None:
+    """HandfastError where ``plot`` could not draw: a table without a figure, for another ending, and without
+    matplotlib."""
+    if table.draw is None:
+        raise HandfastError(f"--plot: {table.path} has no figure; its numbers are in the table")
+    figures.check_plot(path)
 
 
 def plot(table: Table, found: Mapping[str, list[Result]], path: Path) -> None:
     """Draw rows into a .png, .pdf or .svg file, which appears whole or not at all.
 
-    Raises HandfastError for a table without a figure, without matplotlib, for another ending, and if the file
-    cannot be written.
+    Raises HandfastError as ``check_plot`` does, and if the file cannot be written.
     """
-    check_ending(path, *ENDINGS)
-    if table.draw is None:
-        raise HandfastError(f"--plot: {table.path} has no figure; its numbers are in the table")
-    figure = figure_type()(dpi=160, layout="constrained")
-    table.draw(figure, table, found)
+    check_plot(table, path)
+    write_drawn(lambda figure: table.draw(figure, table, found), path)
+
+
+def write_drawn(draw: Callable[["Figure"], None], path: Path) -> None:
+    """Write what is drawn into a figure, with a legend beside it. Raises HandfastError where that fails."""
+    figure = figures.figure_type()(dpi=160, layout="constrained")
+    draw(figure)
     figure.legend(loc="outside right center", fontsize=9, frameon=False, labelcolor=INK)
-    write_figure(figure, path)
+    figures.write_figure(figure, path)
 
 
 def style_of(index: int) -> dict[str, str]:

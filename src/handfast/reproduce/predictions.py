@@ -1,16 +1,14 @@
 """What a network finds in the frames that a public data set is tested on, as papers exchange it."""
 
-import os
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from handfast.data.depth_batches import crop_as_taken
+from handfast.data.depth_batches import DepthFrame, DepthFrames, crop_as_taken
 from handfast.data.depth_datasets import DEPTH_DATASETS, JointBoxFrames, open_frames
 from handfast.errors import HandfastError
+from handfast.reproduce.parallel import Watch, on_every_core
 from handfast.runtime.dense import DenseModel
 
 
@@ -32,14 +30,11 @@ def open_test(name: str, folder: Path) -> JointBoxFrames:
     return open_frames(name, folder, DEPTH_DATASETS[name].test)
 
 
-def predict(
-    model: DenseModel, name: str, frames: JointBoxFrames, watch: Callable[[Iterable], Iterable] = iter
-) -> Predictions:
+def predict(model: DenseModel, name: str, frames: JointBoxFrames, watch: Watch = iter) -> Predictions:
     """Find the joints of each frame, cut out by the box of the labelled ones, as in training.
 
-    A joint that is not found is put in the middle of its crop; all of a frame without a hand, in the middle
-    of the box, as far away as the nearest joint. watch: frames that are done -> the same, one by one. Raises
-    HandfastError for a model with other joints, and for a frame that cannot be read.
+    What is not found counts as in ``find_joints``. Raises HandfastError for a model with other joints, and
+    for a frame that cannot be read.
     """
     labelled = DEPTH_DATASETS[name].skeleton
     if model.skeleton is not labelled:
@@ -48,22 +43,30 @@ def predict(
             f"has labels of, got {len(model.skeleton)} of {model.skeleton.name}"
         )
 
-    def find(index: int) -> tuple[np.ndarray, np.ndarray, bool]:
+    def find(index: int) -> tuple[np.ndarray, bool, np.ndarray]:
         frame = frames[index]
-        crop = crop_as_taken(frames, frame)
-        if crop is None:
-            nearest_mm = np.array(frame.joints_mm[:, 2].min())
-            middle_mm = frame.camera.unproject(np.array(frame.middle_px), nearest_mm)
-            return np.broadcast_to(middle_mm, frame.joints_mm.shape), frame.joints_mm, False
-        (found_mm,), _ = model.joints([crop])
-        return np.where(np.isnan(found_mm), crop.centre_mm, found_mm), frame.joints_mm, True
+        return *find_joints(model, frames, frame), frame.joints_mm
 
-    # A session has one thread, so every core can have one.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found_mm, labelled_mm, has_hand = zip(*watch(pool.map(find, range(len(frames)))), strict=True)
+    found_mm, has_hand, labelled_mm = zip(*on_every_core(find, len(frames), watch), strict=True)
     keys = frames.samples.keys
     return Predictions(
         found_mm=np.stack(found_mm),
         labelled_mm=np.stack(labelled_mm),
         without_hand=tuple(key for key, has in zip(keys, has_hand, strict=True) if not has),
     )
+
+
+def find_joints(model: DenseModel, frames: DepthFrames, frame: DepthFrame) -> tuple[np.ndarray, bool]:
+    """The joints (J, 3) mm of one of the frames, cut out where its label says, and whether there is a hand to
+    be looked at.
+
+    A joint that is not found is put in the middle of the crop; all of a frame without a hand, in the middle
+    of the box, as far away as the nearest joint.
+    """
+    crop = crop_as_taken(frames, frame)
+    if crop is None:
+        nearest_mm = np.array(frame.joints_mm[:, 2].min())
+        middle_mm = frame.camera.unproject(np.array(frame.middle_px), nearest_mm)
+        return np.broadcast_to(middle_mm, (len(model.skeleton), 3)), False
+    (found_mm,), _ = model.joints([crop])
+    return np.where(np.isnan(found_mm), crop.centre_mm, found_mm), True

@@ -14,6 +14,7 @@ from typing import Any
 from handfast import __version__
 from handfast.data.benchmarks import BENCHMARKS
 from handfast.data.cards import CARD, read_card
+from handfast.data.datasets.bench import open_bench
 from handfast.data.generate import in_processes, make, plan
 from handfast.errors import HandfastError
 from handfast.export.onnx import export_onnx
@@ -247,7 +248,7 @@ def _measured(job: Job, scale: str, data: Path, card_sha256: str, run_dir: Path,
             cost = export_onnx(net, net_card, run_dir / "model.onnx", early_out_logit=None)
             score = measure_model(
                 load_model(run_dir / "model.onnx"),
-                data,
+                open_bench(data, "test"),
                 picture="depth" if recipe.data.picture == "depth" else "amplitude",
                 knows_presence=recipe.losses.visibility > 0,
             )

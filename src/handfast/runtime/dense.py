@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -112,17 +113,19 @@ def _openvino_file(path: Path) -> tuple[ModelCard, Engine]:
 
 
 def _openvino_engine(model: "openvino.Model") -> Engine:
-    """One crop at a time: sizes that are known beforehand make it faster, and one thread gains nothing from
-    more."""
+    """One crop at a time, for which several threads wait in turn: sizes that are known beforehand make it
+    faster, and one thread gains nothing from more."""
     import openvino
 
     model.reshape([1, *model.input().partial_shape[1:]])
     request = openvino.compile_model(model, "CPU", OPENVINO_OPTIONS).create_infer_request()
+    lock = Lock()
 
     def run(depth: np.ndarray) -> DenseMaps:
         found = []
         for crop in depth:
-            outputs = request.infer({"depth": crop[None]}, share_inputs=True)
+            with lock:
+                outputs = request.infer({"depth": crop[None]}, share_inputs=True)
             found.append([outputs[name][0] for name in DenseMaps._fields])
         return DenseMaps(*map(np.stack, zip(*found, strict=True)))
 

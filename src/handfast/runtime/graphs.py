@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import onnxruntime
@@ -70,8 +71,10 @@ def _openvino_engine(content: bytes) -> Engine:
     model = openvino.Core().read_model(content)
     request = openvino.compile_model(model, "CPU", OPENVINO_OPTIONS).create_infer_request()
     names = [taken.any_name for taken in model.inputs]
+    lock = Lock()  # several threads wait in turn
 
     def run(inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
-        return list(request.infer({name: inputs[name] for name in names}, share_inputs=True).values())
+        with lock:
+            return list(request.infer({name: inputs[name] for name in names}, share_inputs=True).values())
 
     return run

@@ -8,8 +8,6 @@ from statistics import median
 import cv2
 import numpy as np
 
-from handfast.structures import Frame
-
 # A gap is so many usual intervals: one frame may be missing, not two.
 GAP = 2.5
 USUAL_OF = 9  # the latest intervals, whose median is the usual one
@@ -49,21 +47,21 @@ class _Look:
 
 
 class Continuity:
-    """Follows the colour frames of a source."""
+    """Follows the pictures of a source."""
 
     def __init__(self) -> None:
         self._before: _Look | None = None
         self._intervals_s: deque[float] = deque(maxlen=USUAL_OF)
 
-    def passage(self, frame: Frame) -> Passage:
-        """From the last frame that was asked about to this one; ``ON`` for the first."""
-        before, self._before = self._before, _look(frame)
+    def passage(self, time_s: float, picture: np.ndarray) -> Passage:
+        """From the last picture that was asked about to this one, (H, W, 3) uint8; ``ON`` for the first."""
+        before, self._before = self._before, _look(time_s, picture)
         if before is None:
             return Passage.ON
         if self._before.is_cut_from(before):
             self._intervals_s.clear()
             return Passage.CUT
-        passed_s = frame.time_s - before.time_s
+        passed_s = time_s - before.time_s
         if self._intervals_s and passed_s > GAP * median(self._intervals_s):
             self._intervals_s.clear()  # the rate may be another from now on
             return Passage.GAP
@@ -72,9 +70,10 @@ class Continuity:
         return Passage.ON
 
 
-def _look(frame: Frame) -> _Look:
-    step = max(min(frame.shape) // SAMPLED_PX, 1)
-    some = np.ascontiguousarray(frame.colour[::step, ::step])
+def _look(time_s: float, picture: np.ndarray) -> _Look:
+    shape = picture.shape[:2]
+    step = max(min(shape) // SAMPLED_PX, 1)
+    some = np.ascontiguousarray(picture[::step, ::step])
     thumbnail = cv2.resize(some, (THUMBNAIL_PX, THUMBNAIL_PX), interpolation=cv2.INTER_AREA)
     colours = cv2.calcHist([some], [0, 1, 2], None, [SHADES] * 3, [0, 256] * 3).ravel()
-    return _Look(frame.time_s, frame.shape, thumbnail.astype(np.float32), colours / colours.sum())
+    return _Look(time_s, shape, thumbnail.astype(np.float32), colours / colours.sum())

@@ -20,8 +20,7 @@ from handfast.errors import HandfastError
 from handfast.evaluation.metrics import mean_error, pck_auc
 from handfast.losses.adaptive import adaptive_losses, single_frame_losses
 from handfast.models import MODELS
-from handfast.models.ace import AceNet, AceOutput, Encoding, VanillaLstm
-from handfast.models.hourglass import HourglassEncoder
+from handfast.models.ace import AceNet, AceOutput, Encoder, Encoding, VanillaLstm
 from handfast.training.recipe import Recipe, check_choice, check_not_negative
 from handfast.training.task import Batch, Task
 
@@ -71,7 +70,8 @@ class AceRecipe(Recipe):
             raise HandfastError(
                 f"recipe: lowest_temperature must be in (0, 1], got {self.lowest_temperature}"
             )
-        largest_px = max(MODELS[name].keywords["input_px"] for name in encoders_of(self.model).values())
+        encoders = encoders_of(self.model).values() or [self.model]
+        largest_px = max(MODELS[name].keywords["input_px"] for name in encoders)
         if self.data.look.input_px % largest_px:
             raise HandfastError(
                 f"recipe: data.look.input_px must be a multiple of {largest_px} for {self.model}, got "
@@ -79,11 +79,15 @@ class AceRecipe(Recipe):
             )
 
     def starts(self) -> dict[str, str]:
-        checkpoints = {place: getattr(self, role_of(name)) for place, name in encoders_of(self.model).items()}
-        return super().starts() | {f"{place}.": path for place, path in checkpoints.items() if path}
+        has_gate = "gate" in MODELS[self.model].keywords
+        places = {
+            f"{role}." if has_gate else f"encoders.{number}.": getattr(self, role)
+            for number, role in enumerate(encoders_of(self.model))
+        }
+        return super().starts() | {place: path for place, path in places.items() if path}
 
     def interface(self) -> dict:
-        return _interface(self.data.look)
+        return _interface(self.model, self.data.look)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,43 +102,32 @@ class EncoderRun(Recipe):
         check_not_negative(self, "joints_weight")
 
     def interface(self) -> dict:
-        return _interface(self.data)
+        return _interface(self.model, self.data)
 
 
-def _interface(mix: ColourMix) -> dict:
-    return {"input": {"image": "colour crop", "height": mix.input_px, "width": mix.input_px}}
+def _interface(model: str, mix: ColourMix) -> dict:
+    return {"input": {"image": f"{kind_of(model)} crop", "height": mix.input_px, "width": mix.input_px}}
+
+
+def kind_of(model: str) -> str:
+    """What a net in MODELS sees, one of ``colour_batches.CLIPS``."""
+    return "amplitude" if "tof" in model.split("-") else "colour"
 
 
 def encoders_of(model: str) -> dict[str, str]:
-    """The encoders of a net in MODELS, as they are called there, by where the net has them: {"coarse":
-    "hourglass-coarse", "fine": "hourglass-fine"} or {"encoders.0": ...}. Of an encoder none but itself."""
-    build = MODELS[model]
-    if build.func is HourglassEncoder:
-        return {"": model}
-    if "encoders" in build.keywords:
-        places = {f"encoders.{i}": size for i, size in enumerate(build.keywords["encoders"])}
-    else:
-        places = {role: build.keywords[role] for role in ("coarse", "fine")}
-    names = {
-        (other.keywords["input_px"], other.keywords["channels"]): name
-        for name, other in MODELS.items()
-        if other.func is HourglassEncoder
-    }
-    return {place: names[size] for place, size in places.items()}
-
-
-def role_of(encoder: str) -> str:
-    """Which of a recipe's two an encoder is: hourglass-coarse-128 -> "coarse"."""
-    return encoder.split("-")[1]
+    """The encoders of a net in MODELS, as they are called there, by role: {"coarse": "hourglass-coarse",
+    "fine": "hourglass-fine"}; none of an encoder."""
+    keywords = MODELS[model].keywords
+    return {role: keywords[role] for role in ("coarse", "fine") if role in keywords}
 
 
 def ace_runs(recipe: AceRecipe) -> dict[str, Recipe]:
     """The runs of a recipe by name, in order: each encoder that it lacks, and what starts from them; "" for
     the only one."""
     encoders = encoders_of(recipe.model)
-    if recipe.model in encoders.values():
+    if not encoders:
         return {"": _encoder_run(recipe, recipe.model)}
-    lacking = {role_of(name): name for name in encoders.values() if not getattr(recipe, role_of(name))}
+    lacking = {role: name for role, name in encoders.items() if not getattr(recipe, role)}
     if recipe.init_from or not lacking:
         return {"": recipe}
     runs = {role: _encoder_run(recipe, name) for role, name in lacking.items()}
@@ -160,7 +153,7 @@ class EncoderTask(Task):
 
     def __init__(self, recipe: EncoderRun) -> None:
         super().__init__()
-        self.net: HourglassEncoder = MODELS[recipe.model]()
+        self.net: Encoder = MODELS[recipe.model]()
         self.input_px = recipe.data.input_px
         self.weights = {"heatmaps": 1.0, "joints": recipe.joints_weight}
 

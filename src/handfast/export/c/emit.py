@@ -6,7 +6,6 @@ from importlib.resources import files
 
 import numpy as np
 
-from handfast.errors import HandfastError
 from handfast.export.c.blocks import Table, choose_blocks, measured, runs
 from handfast.export.c.calls import as_lines, call_of, upsampling
 from handfast.export.c.fusion import Conv, Plain, Stem, Step, UpsampleDepthwise, fuse
@@ -15,7 +14,7 @@ from handfast.export.c.network import Network, read_network
 from handfast.export.c.packing import edge_table, pack_conv, pack_stem, pack_tail, pack_upsampling
 from handfast.export.c.plan import BEFORE_LAST, SCRATCH, Plan, plan_arena
 from handfast.export.c.schedule import Run
-from handfast.export.c.targets import TARGETS, Target
+from handfast.export.c.targets import Target, find_target
 
 KERNELS = files("handfast") / "export" / "c" / "kernels"
 KERNEL_HEADERS = (
@@ -47,11 +46,9 @@ def emit(
 
     Raises HandfastError for an unknown target, and for a layer that has no kernel, by its name.
     """
-    if target not in TARGETS:
-        raise HandfastError(f"target {target!r}: expected {', '.join(TARGETS)}")
+    chosen = find_target(target)
     network = read_network(content, name)
     steps, before_early_out = fuse(network, name)
-    chosen = TARGETS[target]
     steps = choose_blocks(network, steps, chosen, measured(target) if table is None else table)
     plan = plan_arena(network, steps, before_early_out, arena_limit_bytes)
     stem = identifier(name)

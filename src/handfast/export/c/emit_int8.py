@@ -5,7 +5,6 @@ from collections.abc import Iterable
 import numpy as np
 
 from handfast.compression.quantise import QuantisedNetwork
-from handfast.errors import HandfastError
 from handfast.export.c.byte_packing import pack, point_kind, point_quads
 from handfast.export.c.byte_plan import Item, Place, Plan, guarded, plan_bytes, quads_of, strip_rows
 from handfast.export.c.byte_steps import (
@@ -21,7 +20,7 @@ from handfast.export.c.emit import KERNELS, vector_files
 from handfast.export.c.interface import functions, header, identifier, may_be_there
 from handfast.export.c.network import Concat, GlobalMax, MaxPool
 from handfast.export.c.packing import edge_table
-from handfast.export.c.targets import TARGETS
+from handfast.export.c.targets import find_target
 
 PIXEL_OFFSETS = {"neon": 128}  # see bytes_neon.h
 BYTE_FLAGS = {"avx512": " -mavx512vnni"}  # what the compiler needs to know beside ``Target.flags``
@@ -33,12 +32,10 @@ def emit_int8(network: QuantisedNetwork, name: str, target: str) -> dict[str, st
 
     Raises HandfastError for an unknown target, and for a layer that has no kernel, by its name.
     """
-    if target not in TARGETS:
-        raise HandfastError(f"target {target!r}: expected {', '.join(TARGETS)}")
+    vector = find_target(target).header
     steps, before_early_out = byte_steps(network, name)
     plan = plan_bytes(network, steps, before_early_out)
     stem = identifier(name)
-    vector = TARGETS[target].header
     own = vector.replace("vector_", "bytes_")
     if not (KERNELS / "int8" / own).is_file():  # one cell at a time
         vector, own = "vector_generic.h", "bytes_generic.h"

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from handfast.errors import HandfastError
+
 BARE_ARM = " -mthumb -mfloat-abi=hard"
 
 
@@ -40,3 +42,10 @@ TARGETS = {
         "vector_generic.h", 1, 32, 1, 1, False, 0, "-O3 -mcpu=cortex-m4" + BARE_ARM, "arm-none-eabi-gcc"
     ),
 }
+
+
+def find_target(name: str) -> Target:
+    """Raises HandfastError for a name that is not in TARGETS."""
+    if name not in TARGETS:
+        raise HandfastError(f"target {name!r}: expected {', '.join(TARGETS)}")
+    return TARGETS[name]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from handfast.structures import Frame, HandPose
-from handfast.tracking.colour_tracker import ColourTracker
+from handfast.tracking.crop_tracker import CropTracker
 
 WIDTH, HEIGHT, CROP_PX = 240, 180, 64
 SHAPE = np.column_stack([np.tile(np.linspace(-0.4, 0.4, 7), 3), np.repeat([-0.5, 0.0, 0.5], 7)])
@@ -25,7 +25,7 @@ class Estimate:
 class Model:
     """remembered: how much it knew at each crop."""
 
-    card = SimpleNamespace(name="toy", input={"width": CROP_PX})
+    card = SimpleNamespace(name="toy", input={"image": "colour crop", "width": CROP_PX})
 
     def __init__(self):
         self.remembered = []
@@ -65,7 +65,7 @@ def at_frame(number):
 
 def followed_for(frames, *hands):
     """A tracker that has followed hands at 30 frames a second."""
-    tracker = ColourTracker(Model(), Finder(*hands))
+    tracker = CropTracker(Model(), Finder(*hands))
     for number in range(frames):
         tracker.step(at_frame(number))
     return tracker

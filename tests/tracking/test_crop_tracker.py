@@ -14,7 +14,7 @@ from handfast.geometry import Camera, apply_affine, invert_affine, random_rotati
 from handfast.hand_model.articulation import FINGER_DOF_COUNT, angles_from_dofs
 from handfast.hand_model.model import joint_rotations, load_hand_asset, pose_hand
 from handfast.structures import Frame, HandPose
-from handfast.tracking.colour_tracker import ColourTracker
+from handfast.tracking.crop_tracker import CropTracker
 
 WIDTH, HEIGHT, CROP_PX = 240, 180, 160
 CAMERA = Camera(200.0, 205.0, 118.0, 91.0, WIDTH, HEIGHT)
@@ -56,7 +56,7 @@ class Oracle:
     """A model that knows the hands, and tells how the one in the middle of its crop is bent and turned.
     mirrored: of each crop, whether it was."""
 
-    card = SimpleNamespace(name="toy", input={"width": CROP_PX})
+    card = SimpleNamespace(name="toy", input={"image": "colour crop", "width": CROP_PX})
 
     def __init__(self, hands, error_m):
         self.hands, self.error_m = hands, error_m
@@ -125,7 +125,7 @@ FRAME = Frame(0, 0.0, colour=picture(), camera=CAMERA)
 
 def tracker_of(hands, error_px=0.0, error_m=0.0):
     """A tracker to whose model and finder these hands can be seen."""
-    return ColourTracker(Oracle(hands, error_m), Finder(hands, error_px))
+    return CropTracker(Oracle(hands, error_m), Finder(hands, error_px))
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
@@ -191,6 +191,25 @@ def test_a_video_without_hands_yields_empty_frames():
     found = list(tracker.track([FRAME] * 7))
     assert [hands for _, hands in found] == [[]] * 7
     assert not tracker.model.mirrored
+
+
+def test_a_model_of_amplitude_sees_it_as_grey_and_leaves_measured_depth():
+    hand, seen = hand_at(0, 0), []
+    tracker = tracker_of([hand])
+    tracker.model.card = SimpleNamespace(name="toy", input={"image": "amplitude crop", "width": CROP_PX})
+    tracker.model.step = lambda image, memory: (seen.append(image), (Estimate(hand.relative_m), memory))[1]
+    amplitude = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH), dtype=np.uint8)
+    frame = Frame(0, 0.0, amplitude=amplitude, camera=CAMERA)
+    (placed,) = tracker.step(frame)
+    assert (seen[0] == seen[0][..., :1]).all() and seen[0].std() > 10
+    np.testing.assert_allclose(placed.xyz_mm[0, 2], 1e3 * hand.joints_m[0, 2], rtol=0.1)
+    (found,) = tracker.finder.step(frame)
+    measured = replace(found, xyz_mm=np.full((21, 3), 321.0))
+    tracker.finder.step = lambda frame: [measured]
+    (pose,) = tracker.step(frame)
+    assert (pose.xyz_mm == 321).all() and np.isfinite(pose.relative_mm).all()
+    with pytest.raises(HandfastError, match="frame 0: model toy needs amplitude; give 8-bit infrared"):
+        tracker.step(FRAME)
 
 
 def test_frames_without_colour_are_refused():

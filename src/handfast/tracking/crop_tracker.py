@@ -1,4 +1,4 @@
-"""Hands in colour video, in space: followed by the tracker of key-points, and cut out for DIR-Net or ACE.
+"""Hands in video, in space: followed by the tracker of key-points, and cut out for DIR-Net or ACE.
 
 Where a hand is in the picture, and which one, the tracker of key-points says: its heat-maps place joints to
 the pixel, on hands of all kinds. What the model of crops tells is how the hand is bent and turned in space.
@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
+import cv2
 import numpy as np
 
 from handfast.errors import HandfastError
@@ -40,11 +41,11 @@ class CropModel(Protocol):
         ...
 
 
-class ColourTracker:
-    """Tracks up to two hands through the colour frames of one camera.
+class CropTracker:
+    """Tracks up to two hands through the frames of one camera.
 
-    model: predicts the joints of right hands in space; left ones are shown to it in the mirror. finder: finds
-    and follows hands in the picture.
+    model: predicts the joints of right hands in space; left ones are shown to it in the mirror. It sees
+    colour, or amplitude as a grey picture, as its card says. finder: finds and follows hands in the picture.
     """
 
     def __init__(self, model: CropModel, finder: Tracker) -> None:
@@ -62,42 +63,59 @@ class ColourTracker:
     def step(self, frame: Frame) -> list[HandPose]:
         """The hands in the next frame, knowing those of the frames before.
 
-        Raises HandfastError for a frame without colour.
+        Raises HandfastError for a frame without what the model sees.
         """
-        if frame.colour is None:
-            raise HandfastError(
-                f"frame {frame.index}: model {self.model.card.name} needs colour; give a colour video or "
-                "8-bit RGB PNGs, or choose another --model"
-            )
-        match self._continuity.passage(frame):
+        picture = self._picture(frame)
+        match self._continuity.passage(frame.time_s, picture):
             case Passage.CUT:
                 self.finder.forget()
                 self._memories = {}
             case Passage.GAP:
                 self._memories = {}
         before, self._memories = self._memories, {}
-        return [self._in_space(frame, find, before) for find in self.finder.step(frame)]
+        return [self._in_space(picture, frame.camera, find, before) for find in self.finder.step(frame)]
+
+    def _picture(self, frame: Frame) -> np.ndarray:
+        """What the model sees of a frame: (H, W, 3) uint8."""
+        card = self.model.card
+        if card.input["image"] == "amplitude crop":
+            if frame.amplitude is None:
+                raise HandfastError(
+                    f"frame {frame.index}: model {card.name} needs amplitude; give 8-bit infrared or "
+                    "amplitude, or choose another --model"
+                )
+            return cv2.cvtColor(frame.amplitude, cv2.COLOR_GRAY2RGB)
+        if frame.colour is None:
+            raise HandfastError(
+                f"frame {frame.index}: model {card.name} needs colour; give a colour video or "
+                "8-bit RGB PNGs, or choose another --model"
+            )
+        return frame.colour
 
     def _start_anew(self) -> None:
         self.finder.forget()
         self._memories, self._continuity = {}, Continuity()
 
-    def _in_space(self, frame: Frame, find: HandPose, memories: dict[int, object | None]) -> HandPose:
-        """The hand with its joints from the wrist, or as it is where next to nothing is in the picture."""
+    def _in_space(
+        self, picture: np.ndarray, camera: Camera | None, find: HandPose, memories: dict[int, object | None]
+    ) -> HandPose:
+        """The hand with its joints from the wrist, or as it is where next to nothing is in the picture. Depth
+        that was measured stays."""
         about_px = without_strays(find.keypoints_px)
         if not np.ptp(about_px, axis=0).max() >= 1:
             return find
         box = box_about_px(about_px)
-        crop = crop_colour(frame.colour, box, self.model.card.input["width"], mirrored=find.side == "left")
+        crop = crop_colour(picture, box, self.model.card.input["width"], mirrored=find.side == "left")
         if crop is None:
             return find
         key = find.track if find.side == "right" else -find.track  # the other side is another hand
         seen, self._memories[key] = self.model.step(crop.image, memories.get(key))
         relative_m = seen.joints_m @ crop.axes
-        xyz_mm = None
-        if frame.camera is not None:
-            relative_m = relative_m @ look_rotation(frame.camera, box.centre_px)
-            xyz_mm = 1e3 * _placed_m(find.keypoints_px, relative_m, frame.camera)
+        xyz_mm = find.xyz_mm
+        if camera is not None:
+            relative_m = relative_m @ look_rotation(camera, box.centre_px)
+            if xyz_mm is None:
+                xyz_mm = 1e3 * _placed_m(find.keypoints_px, relative_m, camera)
         return replace(find, relative_mm=1e3 * relative_m, xyz_mm=xyz_mm)
 
 

@@ -1,0 +1,119 @@
+"""The ``handfast evaluate`` command."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from handfast.cli_common import DEFAULT_BACKEND, Backend, Json, print_facts, with_bar
+
+if TYPE_CHECKING:
+    from handfast.evaluation.keypoints import KeypointScore
+    from handfast.reproduce.evaluate import Evaluation
+    from handfast.reproduce.joint_score import JointScore
+
+# As in cli.py, the command imports what it runs.
+
+EVALUATE_EXAMPLES = (
+    "[bold]Examples[/]\n\n"
+    "handfast evaluate tofnet-hand21 --data data/tof\n\n"
+    "handfast evaluate mine.onnx --data data/mix --frames 500 --plot curves.png\n\n"
+    "handfast evaluate dense-l3.xml --data data/depth --split validation --json\n\n"
+    "handfast evaluate dirnet --data data/rgb --backend openvino"
+)
+
+
+def evaluate(
+    model: Annotated[
+        str, typer.Argument(help="Packaged model, or what handfast export wrote.", metavar="MODEL")
+    ],
+    data: Annotated[Path, typer.Option(help="Folder made by handfast synth.", metavar="DIR")],
+    split: Annotated[str, typer.Option(help="train, validation or test.", metavar="NAME")] = "test",
+    frames: Annotated[
+        int | None, typer.Option(min=1, help="Only the first frames of it.", metavar="N")
+    ] = None,
+    backend: Backend = DEFAULT_BACKEND,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw the curves into this .png, .pdf or .svg.", metavar="FILE")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure how good a model is on labelled frames that it was not trained on.
+
+    It runs as it ships. tofnet-... goes with bench-tof and mix-tof, tofnet-rgb, dirnet and ace with
+    bench-rgb, dense-... with bench-depth. No tracker takes part: nets on whole images see each frame once, as
+    a whole; nets on crops see hands that are cut out about their labels.
+    """
+    from handfast.evaluation.figures import check_plot
+    from handfast.evaluation.keypoints import KeypointScore
+    from handfast.reproduce.evaluate import evaluate, plot_evaluation
+
+    if plot is not None:
+        check_plot(plot)
+    evaluation = evaluate(model, data, split, frames, backend, with_bar)
+    if plot is not None:
+        plot_evaluation(evaluation, plot)
+    if as_json:
+        print(json.dumps(_facts(evaluation)))
+        return
+    score = evaluation.score
+    rows = _keypoint_rows(score) if isinstance(score, KeypointScore) else _joint_rows(score)
+    print_facts(
+        [("model", f"{evaluation.model} ({evaluation.backend})"), ("data", evaluation.title), *rows]
+    )
+
+
+def _facts(evaluation: "Evaluation") -> dict:
+    data = evaluation.data
+    return {
+        "model": evaluation.model,
+        "backend": evaluation.backend,
+        "benchmark": data.benchmark,
+        "size": data.size,
+        "seed": data.seed,
+        "split": evaluation.split,
+        **asdict(evaluation.score),
+    }
+
+
+def _keypoint_rows(score: "KeypointScore") -> list[tuple[str, str | int]]:
+    return [
+        ("hands", score.hands),
+        ("visible key-points", _spread(score.error_px, score.error_median_px, "px")),
+        ("hidden key-points", _spread(score.error_hidden_px, score.error_hidden_median_px, "px")),
+        ("visible within", ", ".join(f"{px} px {score.pck[px - 1]:.1%}" for px in (5, 10, 20))),
+        ("wrong side", f"{_share(score.wrong_side_rate)} of the hands"),
+        ("missed", f"{_share(score.missed_rate)} of the hands"),
+        ("ghosts", f"in {_share(score.ghost_rate)} of the frames without hands"),
+        ("lifted by depth", f"{_number(score.joint_error_mm, '.1f', 'mm')} from the joint"),
+    ]
+
+
+def _joint_rows(score: "JointScore") -> list[tuple[str, str]]:
+    rows = [
+        ("joints", _spread(score.error_mm, score.error_median_mm, "mm")),
+        ("joints within 20 mm", _share(score.pck20)),
+        ("AUC 20-50 mm", f"{score.auc_20_50:.3f}"),
+        ("AUC 0-50 mm", f"{score.auc_0_50:.3f}"),
+        ("all joints within", ", ".join(f"{mm} mm {score.frames_within[mm - 1]:.1%}" for mm in (20, 40))),
+        ("cost, mean", f"{score.gflops:.3f} GFLOP"),
+    ]
+    if score.loops is not None:
+        rows.append(("loops, mean", f"{score.loops:.2f}"))
+    if score.p_fine is not None:
+        rows.append(("fine encoder", f"in {_share(score.p_fine)} of the frames"))
+    return rows
+
+
+def _spread(mean: float | None, median: float | None, unit: str) -> str:
+    return f"{_number(mean, '.2f', unit)} mean, {_number(median, '.2f', unit)} median"
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1%}"
+
+
+def _number(value: float | None, form: str, unit: str) -> str:
+    return "–" if value is None else f"{value:{form}} {unit}"

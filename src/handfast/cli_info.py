@@ -1,0 +1,111 @@
+"""The ``handfast info`` command."""
+
+import json
+from dataclasses import asdict
+from functools import partial
+from itertools import groupby
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from handfast.cli_common import DEFAULT_MODEL, Json, column_table, print_facts, training_libraries
+from handfast.errors import HandfastError
+
+# As in cli.py, the command imports what it runs.
+
+INFO_EXAMPLES = (
+    "[bold]Examples[/]\n\nhandfast info tofnet-tof8 --json\n\nhandfast info dense-1stack-l3 --joints 14"
+)
+
+
+def info(
+    model: Annotated[
+        str, typer.Argument(help="Packaged model (tofnet-hand21, tofnet-tof8), or a model file or folder.")
+    ] = DEFAULT_MODEL,
+    layers: Annotated[bool, typer.Option("--layers", help="Also list the cost of each layer.")] = False,
+    joints: Annotated[
+        int | None,
+        typer.Option(min=1, help="Joints of a dense-... network that is yet to be trained.", metavar="J"),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what a model costs and sees.
+
+    Costs are parameters, bytes of weights, MACs and FLOPs (2 x MAC), with a hand and where none can be seen,
+    which is an early out; of DIR-Net, those of its first estimate and of one more loop; of ACE, those of a
+    frame and what the fine encoder adds. What it sees is the receptive field: how much of the image one value
+    depends on.
+    """
+    if joints is not None and layers:
+        raise HandfastError("--layers lists those of a model file, which --joints has none of; choose one")
+    facts = _facts_of_card(model) if joints is None else _facts_before_training(model, joints)
+    if layers:
+        facts["layers"] = _layers_of(model)
+    if as_json:
+        print(json.dumps(facts))
+        return
+    rows = facts.pop("layers", [])
+    print_facts((what, _in_lines(fact)) for what, fact in facts.items() if fact is not None)
+    if rows:
+        _print_layers(rows)
+
+
+def _facts_of_card(model: str) -> dict:
+    from handfast.runtime.model import read_card
+
+    card = read_card(model)
+    costs = ("parameters", "macs", "flops", "early_out_macs", "early_out_flops")
+    of_loops = ("loops", "loop_macs", "loop_flops", "exit_rule", "hand")
+    of_gate = ("gate", "threshold", "fine_macs", "fine_flops", "state_bytes")
+    shared = ("weight_bytes", "input", "receptive_field_px")
+    names = (*costs, *of_loops, *of_gate, *shared)
+    return {"model": card.name, **{name: getattr(card, name) for name in names}}
+
+
+def _facts_before_training(model: str, joints: int) -> dict:
+    """The cost of a network whose number of joints is open."""
+    with training_libraries():
+        from handfast.models import MODELS
+        from handfast.models.cost import network_cost
+        from handfast.sensors.depth_crop import CROP_PX
+
+    builders = {name: builder for name, builder in MODELS.items() if "joints" in builder.keywords}
+    if model not in builders:
+        raise HandfastError(f"--joints: expected one of {', '.join(builders)}, got {model!r}")
+    parameters, macs = network_cost(partial(builders[model], joints=joints), 1, 1, CROP_PX, CROP_PX)
+    return {
+        "model": model,
+        "joints": joints,
+        "parameters": parameters,
+        "macs": macs,
+        "flops": 2 * macs,
+        "weight_bytes": 4 * parameters,
+        "input": {"image": "depth", "height": CROP_PX, "width": CROP_PX},
+    }
+
+
+def _in_lines(fact: str | int | dict) -> str | int:
+    """A fact of a model's card; what it says of several things, a line each."""
+    return "\n".join(f"{name} {value}" for name, value in fact.items()) if isinstance(fact, dict) else fact
+
+
+def _layers_of(model: str) -> list[dict]:
+    """The layers that cost anything."""
+    from handfast.evaluation.cost import cost_of_file
+    from handfast.runtime.model import read_graphs
+
+    layers = (layer for content in read_graphs(model).values() for layer in cost_of_file(content).layers)
+    return [asdict(layer) for layer in layers if layer.macs or layer.parameters]
+
+
+def _print_layers(rows: list[dict]) -> None:
+    table = column_table("layer", "operator", "output", "parameters", "MACs", numbers=("parameters", "MACs"))
+    titles = {"then": "[bold]where a hand may be[/]", "else": "[bold]where none may be[/]"}
+    for branch, layers in groupby(rows, lambda row: row["branch"]):
+        if branch:
+            table.add_row(titles[branch])
+        for row in layers:
+            shape = " x ".join(map(str, row["output_shape"][1:]))
+            table.add_row(row["name"], row["operator"], shape, f"{row['parameters']:,}", f"{row['macs']:,}")
+    Console().print(table)

@@ -1,0 +1,176 @@
+"""``handfast track`` and ``handfast demo``: hands followed through a clip, or before a camera."""
+
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from importlib import resources
+from itertools import islice, takewhile
+from operator import length_hint
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from handfast.cli_common import (
+    DEFAULT_BACKEND,
+    DEFAULT_MODEL,
+    Backend,
+    DepthUnit,
+    Intrinsics,
+    Json,
+    Model,
+    SkipBadFrames,
+    parse_intrinsics,
+    print_facts,
+    with_bar,
+)
+from handfast.errors import HandfastError
+
+if TYPE_CHECKING:
+    from handfast.sensors.sources import FrameSource
+    from handfast.structures import Frame
+
+# As in cli.py, the commands import what they run.
+
+TRACK_EXAMPLES = (
+    "[bold]Examples[/]\n\n"
+    "handfast track infrared_pngs/ --out results\n\n"
+    "handfast track clip.mp4 --out results --json --backend c\n\n"
+    "handfast track depth_pngs/ --out results --intrinsics 476.0,476.0,313.7,242.8 --depth-unit-mm 0.125\n\n"
+    "handfast track holiday.mp4 --out results --model dirnet\n\n"
+    "handfast track camera:0 --out results --model dirnet --seconds 20"
+)
+DEMO_EXAMPLES = "[bold]Example[/]\n\nhandfast demo --out demo"
+
+
+def track(
+    source: Annotated[
+        str,
+        typer.Argument(help="Folder of PNGs, video file, recording (.zip), or a camera: camera:0, camera:1."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the results.", metavar="DIR")],
+    model: Model = DEFAULT_MODEL,
+    backend: Backend = DEFAULT_BACKEND,
+    intrinsics: Intrinsics = None,
+    depth_unit_mm: DepthUnit = None,
+    fps: Annotated[
+        float | None,
+        typer.Option(help="Frames a second of a folder (default 30) or video (default: its own)."),
+    ] = None,
+    frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.", metavar="N")] = None,
+    seconds: Annotated[
+        float | None, typer.Option(min=0, help="Stop after so much of the clip.", metavar="S")
+    ] = None,
+    skip_bad_frames: SkipBadFrames = False,
+    as_json: Json = False,
+) -> None:
+    """Track the hands of a clip, or before a camera until Ctrl-C.
+
+    The results are hands.jsonl (the key-points, a line a frame),
+    overlay.mp4 (the clip with the hands drawn over it)
+    and contact_sheet.png (twelve of its frames).
+    Colour alone tells dirnet and ace where the joints are in space; other models need depth for that.
+    """
+    from handfast.sensors.sources import open_source
+
+    opened = open_source(
+        source,
+        intrinsics=parse_intrinsics(intrinsics),
+        depth_unit_mm=depth_unit_mm,
+        fps=fps,
+        skip_bad_frames=skip_bad_frames,
+    )
+    _track(opened, out, model, backend, as_json, frames, seconds)
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the results.", metavar="DIR")] = Path("out/demo"),
+    as_json: Json = False,
+) -> None:
+    """Track the clip that comes with handfast."""
+    from handfast.sensors.sources import open_source
+
+    with resources.as_file(resources.files("handfast") / "assets" / "demo.zip") as clip:
+        _track(open_source(clip), out, DEFAULT_MODEL, DEFAULT_BACKEND, as_json)
+
+
+def _track(
+    source: "FrameSource",
+    out: Path,
+    model: str,
+    backend: str,
+    as_json: bool,
+    frames: int | None = None,
+    seconds: float | None = None,
+) -> None:
+    """Track a source, or as much of it as asked for, write the results, say what was found."""
+    from handfast.sensors.sources import CameraSource
+    from handfast.tracking.opening import open_tracker
+    from handfast.tracking.outputs import ResultWriter, write_results
+
+    if out.resolve() == Path(source.name).resolve():
+        raise HandfastError(f"{out}: the results would mix with the source; choose another --out")
+    tracker = open_tracker(model, backend)
+    is_live = isinstance(source, CameraSource)
+    total = min(filter(None, (length_hint(source), frames)), default=None)
+    with ResultWriter(out, source.fps) as writer, _first_interrupt_noted(is_live) as interrupted:
+        taken = takewhile(lambda frame: not interrupted(), _beginning(source, frames, seconds))
+        counts = write_results(with_bar(tracker.track(taken), "tracking", total), writer)
+    for file, reason in source.skipped:
+        print(f"skipped: {file}: {reason}", file=sys.stderr)
+    summary = {
+        "source": source.name,
+        **asdict(counts),
+        "skipped": len(source.skipped),
+        "model": model,
+        "backend": tracker.model.backend,
+        "out": str(out),
+        "outputs": [str(path) for path in writer.outputs],
+    }
+    if as_json:
+        print(json.dumps(summary))
+    else:
+        _print_summary(summary)
+
+
+def _beginning(source: "Iterable[Frame]", frames: int | None, seconds: float | None) -> "Iterator[Frame]":
+    """So many frames of a source, and so many seconds, None for all."""
+    return takewhile(lambda frame: seconds is None or frame.time_s < seconds, islice(source, frames))
+
+
+@contextmanager
+def _first_interrupt_noted(is_live: bool) -> Iterator[Callable[[], bool]]:
+    """Tells whether Ctrl-C was pressed, where that is how to end: before a camera. The second breaks off."""
+    pressed = False
+    usual = signal.getsignal(signal.SIGINT)
+
+    def note(*_: object) -> None:
+        nonlocal pressed
+        pressed = True
+        signal.signal(signal.SIGINT, usual)
+
+    if is_live:
+        signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: pressed
+    finally:
+        signal.signal(signal.SIGINT, usual)
+
+
+def _print_summary(summary: dict) -> None:
+    skipped = f" ({summary['skipped']} skipped)" if summary["skipped"] else ""
+    share = summary["frames_with_hand"] / summary["frames"]
+    print_facts(
+        [
+            ("source", summary["source"]),
+            ("model", f"{summary['model']} ({summary['backend']})"),
+            ("frames", f"{summary['frames']}{skipped}"),
+            ("speed", f"{summary['frames_per_s']:.0f} frames/s"),
+            ("frames with a hand", f"{summary['frames_with_hand']} ({share:.0%})"),
+            ("hands", f"{summary['hands']} ({summary['left']} left, {summary['right']} right)"),
+            ("results", "\n".join(summary["outputs"])),
+        ]
+    )

@@ -1,0 +1,135 @@
+"""What a packaged or exported network does on a split of a benchmark: as it runs, measured as for the tables."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+
+import numpy as np
+
+from handfast.data.cards import Card, finished_card
+from handfast.data.colour_batches import CLIPS
+from handfast.data.colour_clips import open_whole_clips
+from handfast.data.datasets.bench import open_bench
+from handfast.data.datasets.samples import Samples
+from handfast.errors import HandfastError
+from handfast.evaluation.curves import plot_curves
+from handfast.evaluation.keypoints import KeypointScore
+from handfast.reproduce.figures_keypoints import draw_shares
+from handfast.reproduce.joint_score import JointScore, score_joints
+from handfast.reproduce.measure import measure_model
+from handfast.reproduce.measure_joints import errors_in_clips, errors_in_depth
+from handfast.reproduce.parallel import Watch
+from handfast.reproduce.plots import write_drawn
+from handfast.runtime.ace import AceModel, load_ace
+from handfast.runtime.dense import DenseModel, load_dense
+from handfast.runtime.dirnet import RefinementModel, load_dirnet
+from handfast.runtime.model import BACKENDS, Model, load_model, read_card
+
+Runnable = Model | DenseModel | RefinementModel | AceModel
+
+CROP = " crop"
+# The benchmarks that show what a network sees, by its card.
+SHOWN_IN = {
+    "amplitude": ("bench-tof", "mix-tof"),
+    "depth": ("bench-tof", "mix-tof"),
+    "colour": ("bench-rgb",),
+    "depth crop": ("bench-depth",),
+    **{kind + CROP: (benchmark,) for kind, (benchmark, _) in CLIPS.items()},
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """model: the name on its card. backend: what ran it. data: the card of the benchmark. split: which one.
+    errors_mm (n, K): of each joint in each frame; None of a network on whole images."""
+
+    model: str
+    backend: str
+    data: Card
+    split: str
+    score: KeypointScore | JointScore
+    errors_mm: np.ndarray | None
+
+    @property
+    def title(self) -> str:
+        """On what it was measured."""
+        return f"{self.data.benchmark} {self.data.size}, {self.split}: {self.score.frames:,} frames"
+
+
+def evaluate(
+    name: str | Path,
+    folder: Path,
+    split: str,
+    frames: int | None = None,
+    backend: str = BACKENDS[0],
+    watch: Callable[[Iterable, str, int], Iterable] = lambda done, what, total: done,
+) -> Evaluation:
+    """Score a packaged model, a model file or a folder of several on the first ``frames`` of a split, None
+    for all.
+
+    Nets on whole images see each frame by itself. Nets on crops see hands that are cut out by their labels.
+    watch: what is done, how it is called and how much there is -> the same, one by one. Raises HandfastError
+    for a model that cannot be loaded, and for a folder without a finished split of a benchmark that goes
+    with it.
+    """
+    model = _load(name, backend)
+    card, image = finished_card(folder, split), model.card.input.get("image", "")
+    fitting = SHOWN_IN.get(image, ())
+    if card.benchmark not in fitting:
+        raise HandfastError(
+            f"{folder}: model {name} sees {image or 'something unknown'}, which needs "
+            f"{' or '.join(fitting) or 'a benchmark that there is not'}, got {card.benchmark}"
+        )
+    count = min(frames or card.frames(split), card.frames(split))
+    if isinstance(model, RefinementModel | AceModel):
+        clips = open_whole_clips(folder, split, model.card.input["width"], image.removesuffix(CROP))
+        total = ceil(count / card.clip_frames)
+        errors_mm, taken = errors_in_clips(model, clips, count, lambda done: watch(done, "clips", total))
+        score = _score_clips(model, errors_mm, float(taken.mean()))
+    else:
+        samples = open_bench(folder, split)
+        samples = Samples(samples.keys[:count], samples.read)
+        errors_mm, score = _measure_frames(model, samples, lambda done: watch(done, "frames", count))
+    return Evaluation(model.card.name, model.backend, card, split, score, errors_mm)
+
+
+def plot_evaluation(evaluation: Evaluation, path: Path) -> None:
+    """Draw the curves into a .png, .pdf or .svg file: of joints in space as ``handfast score`` does, of
+    key-points their PCK. Raises HandfastError without matplotlib, for another ending, and if the file cannot
+    be written."""
+    score, title = evaluation.score, evaluation.title
+    if isinstance(score, JointScore):
+        plot_curves({evaluation.model: evaluation.errors_mm}, path, title)
+    else:
+        label = f"{evaluation.model}: mean {score.error_px:.2f} px"
+        write_drawn(lambda figure: draw_shares(figure, title, {label: score.pck}), path)
+
+
+def _load(name: str | Path, backend: str) -> Runnable:
+    family = "dense" if str(name).endswith(".xml") else read_card(name).family
+    match family:
+        case "dense":
+            return load_dense(name, backend)
+        case "dirnet":
+            return load_dirnet(name, backend=backend)
+        case "ace":
+            return load_ace(name, backend=backend)
+    return load_model(name, backend)
+
+
+def _measure_frames(
+    model: Model | DenseModel, samples: Samples, watch: Watch
+) -> tuple[np.ndarray | None, KeypointScore | JointScore]:
+    if isinstance(model, Model):
+        return None, measure_model(model, samples, model.card.input["image"], knows_presence=True, watch=watch)
+    errors_mm = errors_in_depth(model, samples, watch)
+    return errors_mm, score_joints(errors_mm, model.skeleton.keypoints, model.card.flops)
+
+
+def _score_clips(model: RefinementModel | AceModel, errors_mm: np.ndarray, taken: float) -> JointScore:
+    """taken: loops of a frame, or the share of frames with the fine encoder."""
+    card, names = model.card, model.skeleton.keypoints
+    if isinstance(model, RefinementModel):
+        return score_joints(errors_mm, names, card.flops + taken * card.loop_flops, loops=taken)
+    return score_joints(errors_mm, names, card.flops + taken * card.fine_flops, p_fine=taken)

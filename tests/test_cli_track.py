@@ -1,0 +1,260 @@
+"""The commands that track: what they find and write, when they stop, and one line for what is wrong."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+
+from handfast.geometry import Camera
+from handfast.sensors.sources import write_recording
+from handfast.structures import Frame, HandPose
+
+INTRINSICS = "300,300,15.5,11.5"
+
+
+class OneHandTracker:
+    """Finds one hand in every frame."""
+
+    def __init__(self, model: str, backend: str):
+        self.name, self.model = model, SimpleNamespace(backend=backend)
+
+    def track(self, source):
+        for frame in source:
+            points = np.random.default_rng(frame.index).uniform(0, 20, (21, 2))
+            yield frame, [HandPose("left" if frame.index else "right", 0.9, points, np.ones(21, bool))]
+
+
+@pytest.fixture
+def one_hand_tracker(monkeypatch):
+    monkeypatch.setattr("handfast.tracking.opening.Tracker", OneHandTracker)
+
+
+@pytest.fixture
+def clips(tmp_path):
+    """A folder with a source of each kind, good and bad."""
+    rng = np.random.default_rng(0)
+    clips = tmp_path / "clips"
+    for name in ("empty", "grey", "cut", "mixed", "depth"):
+        (clips / name).mkdir(parents=True)
+    for i in range(4):
+        image = rng.integers(0, 255, (24, 32), dtype=np.uint8)
+        for name in ("grey", "cut", "mixed"):
+            cv2.imwrite(str(clips / name / f"{i}.png"), image)
+        cv2.imwrite(str(clips / "depth" / f"{i}.png"), image.astype(np.uint16) * 40)
+    (clips / "cut" / "2.png").write_bytes((clips / "grey" / "2.png").read_bytes()[:-30])
+    cv2.imwrite(str(clips / "mixed" / "2.png"), image.astype(np.uint16))
+    (clips / "noise.mp4").write_bytes(rng.bytes(4000))
+    (clips / "noise.zip").write_bytes(rng.bytes(4000))
+    (clips / "noise.onnx").write_bytes(rng.bytes(4000))
+    write_recording(clips / "good.zip", [Frame(i, i / 30, image, camera=None) for i in range(3)])
+    return clips
+
+
+def files_below(folder) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+def test_track_prints_a_summary_and_where_the_results_are(
+    clips, tmp_path, handfast_command, one_hand_tracker
+):
+    code, stdout, stderr = handfast_command("track", clips / "grey", "--out", tmp_path / "out")
+    assert (code, stderr) == (0, "")
+    for expected in ("hands.jsonl", "overlay.mp4", "contact_sheet.png", "4 (3 left, 1 right)", "frames/s"):
+        assert expected in stdout
+    assert files_below(tmp_path / "out") == {"hands.jsonl", "overlay.mp4", "contact_sheet.png"}
+
+
+def test_track_json_is_the_last_line(clips, tmp_path, handfast_command, one_hand_tracker):
+    out = tmp_path / "out"
+    code, stdout, stderr = handfast_command(
+        "track", clips / "cut", "--out", out, "--skip-bad-frames", "--json"
+    )
+    assert code == 0
+    summary = json.loads(stdout.splitlines()[-1])
+    assert summary.pop("frames_per_s") > 0
+    assert summary == {
+        "source": str(clips / "cut"),
+        "frames": 3,
+        "skipped": 1,
+        "frames_with_hand": 3,
+        "hands": 3,
+        "left": 2,
+        "right": 1,
+        "model": "tofnet-hand21",
+        "backend": "onnxruntime",
+        "out": str(out),
+        "outputs": [str(out / name) for name in ("hands.jsonl", "overlay.mp4", "contact_sheet.png")],
+    }
+    assert stderr.startswith("skipped: 2.png: ") and stderr.count("\n") == 1
+
+
+def test_track_depth_with_its_options(clips, tmp_path, handfast_command, monkeypatch):
+    seen = []
+
+    class Tracker(OneHandTracker):
+        def track(self, source):
+            seen.append((self.name, self.model.backend))
+            for frame, hands in super().track(source):
+                seen.append(frame)
+                yield frame, hands
+
+    monkeypatch.setattr("handfast.tracking.opening.Tracker", Tracker)
+    options = ["--intrinsics", INTRINSICS, "--depth-unit-mm", "0.25", "--fps", "10"]
+    options += ["--model", "tofnet-tof8", "--backend", "c"]
+    code, _, _ = handfast_command("track", clips / "depth", "--out", tmp_path / "out", *options)
+    assert code == 0
+    model, *frames = seen
+    assert model == ("tofnet-tof8", "c")
+    assert [frame.time_s for frame in frames] == [0.0, 0.1, 0.2, 0.3]
+    assert {frame.depth_unit_mm for frame in frames} == {0.25}
+    assert {frame.camera for frame in frames} == {Camera(300, 300, 15.5, 11.5, width=32, height=24)}
+
+
+class FakeCamera:
+    """A camera, as OpenCV opens one; Ctrl-C is pressed while it takes the given pictures."""
+
+    def __init__(self, interrupted_at=()):
+        self.interrupted_at, self.taken = interrupted_at, 0
+
+    def read(self):
+        self.taken += 1
+        if self.taken in self.interrupted_at:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.05)  # it may arrive in another thread first
+        return True, np.full((24, 32, 3), (10, 60, 200), np.uint8)
+
+    def get(self, what):
+        return 30.0
+
+
+@pytest.mark.parametrize(
+    ("options", "interrupted_at", "frames"),
+    [([], [5], 3), (["--frames", "7"], [], 7), (["--seconds", "0.3"], [], None), (["--frames", "7"], [5], 3)],
+)
+def test_track_a_camera_until_it_is_enough(
+    tmp_path, handfast_command, monkeypatch, one_hand_tracker, options, interrupted_at, frames
+):
+    """Its first picture says how large they are; the one in which Ctrl-C is pressed does not count."""
+    monkeypatch.setattr(cv2, "VideoCapture", lambda number: FakeCamera(interrupted_at))
+    handler, out = signal.getsignal(signal.SIGINT), tmp_path / "out"
+    code, stdout, stderr = handfast_command("track", "camera:0", "--out", out, "--json", *options)
+    assert (code, stderr) == (0, "")
+    assert signal.getsignal(signal.SIGINT) is handler
+    summary = json.loads(stdout)
+    assert summary["source"] == "camera:0"
+    monkeypatch.undo()
+    records = [json.loads(line) for line in (out / "hands.jsonl").read_text().splitlines()]
+    video = cv2.VideoCapture(str(out / "overlay.mp4"))
+    assert summary["frames"] == len(records) == video.get(cv2.CAP_PROP_FRAME_COUNT)
+    if frames is None:
+        assert records[-1]["time_s"] < 0.3
+    else:
+        assert len(records) == frames
+    assert files_below(out) == {"hands.jsonl", "overlay.mp4", "contact_sheet.png"}
+
+
+@pytest.fixture
+def interruptible():
+    """Ctrl-C as in a terminal; in a shell's background it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_a_second_interrupt_breaks_off(tmp_path, handfast_command, monkeypatch):
+    class Slow(OneHandTracker):
+        def track(self, source):
+            yield from super().track(source)
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)  # which the signal, wherever it arrives, breaks off
+            raise AssertionError("Ctrl-C was not heard")
+
+    monkeypatch.setattr(cv2, "VideoCapture", lambda number: FakeCamera([5]))
+    monkeypatch.setattr("handfast.tracking.opening.Tracker", Slow)
+    code, stdout, _ = handfast_command("track", "camera:0", "--out", tmp_path / "out")
+    assert (code != 0, stdout) == (True, "")
+    assert not files_below(tmp_path)
+
+
+def test_track_the_beginning_of_a_clip(clips, tmp_path, handfast_command, one_hand_tracker):
+    for options, frames in ((["--frames", "3"], 3), (["--seconds", "0.05"], 2), (["--frames", "9"], 4)):
+        arguments = ["track", clips / "grey", "--out", tmp_path / "out", "--json", *options]
+        code, stdout, _ = handfast_command(*arguments)
+        assert (code, json.loads(stdout)["frames"]) == (0, frames)
+
+
+def test_track_without_a_camera(clips, handfast_command, monkeypatch):
+    before = files_below(clips)
+    monkeypatch.setattr(FakeCamera, "read", lambda self: (False, None))
+    monkeypatch.setattr(cv2, "VideoCapture", lambda number: FakeCamera())
+    code, stdout, stderr = handfast_command("track", "camera:0", "--out", clips / "new")
+    assert (code, stdout) == (2, "")
+    assert stderr.startswith("error: camera:0: no camera that gives pictures") and stderr.count("\n") == 1
+    assert files_below(clips) == before
+
+
+BAD_INPUT = {
+    "missing path": (["nowhere"], "no such file or folder"),
+    "empty folder": (["empty"], "found none"),
+    "unknown kind": (["noise.onnx"], "got a .onnx file"),
+    "cut-off image": (["cut"], "2.png: PNG is cut off"),
+    "wrong dtype": (["mixed"], "2.png: expected amplitude"),
+    "depth without intrinsics": (["depth", "--depth-unit-mm", "1"], "--intrinsics fx,fy,cx,cy"),
+    "depth without unit": (["depth", "--intrinsics", INTRINSICS], "--depth-unit-mm"),
+    "short intrinsics": (["grey", "--intrinsics", "1,2,3"], "expected four numbers"),
+    "intrinsics not numbers": (["grey", "--intrinsics", "1,2,3,x"], "expected four numbers"),
+    "negative focal length": (["grey", "--intrinsics=-1,1,1,1"], "positive focal lengths"),
+    "fps of zero": (["grey", "--fps", "0"], "fps: expected a number above 0"),
+    "broken recording": (["noise.zip"], "not a handfast recording"),
+    "options to a recording": (["good.zip", "--fps", "30"], "drop these options"),
+    "missing model": (["grey", "--model", "nowhere.onnx"], "nowhere.onnx"),
+    "broken model": (["grey", "--model", "noise.onnx"], "noise.onnx"),
+    "results into a file": (["grey", "--out", "noise.mp4"], "cannot be written"),
+    "results below a file": (["grey", "--out", "noise.mp4/out"], "cannot be written"),
+    "results into the source": (["grey", "--out", "grey"], "mix with the source"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_INPUT)
+def test_bad_input_is_one_line_and_exit_code_2(clips, handfast_command, monkeypatch, case):
+    arguments, expected = BAD_INPUT[case]
+    monkeypatch.chdir(clips)
+    if "--model" not in arguments:
+        monkeypatch.setattr("handfast.tracking.opening.Tracker", OneHandTracker)
+    before = files_below(clips)
+    code, stdout, stderr = handfast_command("track", "--out", "new/results", "--json", *arguments)
+    assert (code, stdout) == (2, "")
+    assert stderr.startswith("error: ") and stderr.count("\n") == 1
+    assert expected in stderr
+    assert files_below(clips) == before
+
+
+def test_codecs_print_nothing_of_their_own(clips):
+    """In a process of its own: FFmpeg writes to stderr past Python, and reads its settings once."""
+    before = files_below(clips)
+    clip = clips / "noise.mp4"
+    command = [sys.executable, "-c", "from handfast.cli import main; main()"]
+    arguments = ["track", str(clip), "--out", str(clips / "new")]
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: {clip}: not a video") and done.stderr.count("\n") == 1
+    assert files_below(clips) == before
+
+
+def test_demo_tracks_the_packaged_clip(clips, tmp_path, handfast_command, monkeypatch, one_hand_tracker):
+    (tmp_path / "assets").mkdir()
+    (tmp_path / "assets" / "demo.zip").write_bytes((clips / "good.zip").read_bytes())
+    monkeypatch.setattr("handfast.cli_track.resources.files", lambda package: tmp_path)
+    monkeypatch.chdir(tmp_path)
+    code, stdout, _ = handfast_command("demo", "--json")
+    assert code == 0
+    assert json.loads(stdout)["frames"] == 3
+    assert (tmp_path / "out" / "demo" / "overlay.mp4").is_file()
