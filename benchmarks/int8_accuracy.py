@@ -15,6 +15,7 @@ import numpy as np
 
 from handfast.compression.calibration import FRAMES, SEED
 from handfast.data.cards import finished_card
+from handfast.data.datasets.bench import open_bench
 from handfast.evaluation.keypoints import KeypointScore
 from handfast.files import write_whole
 from handfast.reproduce.measure import measure_model
@@ -36,8 +37,9 @@ def compared(name: str, folder: Path) -> dict:
 
     def score(int8: bool) -> KeypointScore:
         network = load_native(content, model.card.name, int8=int8)
-        return measure_model(with_network(model, network), folder, "amplitude", knows_presence=True)
+        return measure_model(with_network(model, network), frames, "amplitude", knows_presence=True)
 
+    frames = open_bench(folder, "test")
     card, floats, integers = finished_card(folder, "test"), score(int8=False), score(int8=True)
     return {
         "model": model.card.name,

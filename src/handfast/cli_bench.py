@@ -42,7 +42,7 @@ def bench(
         typer.Argument(
             help="Packaged model, model file or folder; of dense-..., dirnet and ace also a checkpoint or a "
             "bare name.",
-            metavar="NAME|FILE",
+            metavar="NAME|PATH",
         ),
     ] = DEFAULT_MODEL,
     backends: Annotated[
@@ -54,17 +54,21 @@ def bench(
             show_default=ALL_BACKENDS,
         ),
     ] = None,
-    rounds: Annotated[int, typer.Option(help="In how many rounds they take turns.", min=1)] = 20,
-    seconds: Annotated[float, typer.Option(help="How long each runs in all.", min=0.01)] = 3.0,
+    rounds: Annotated[int, typer.Option(help="In how many rounds they take turns.", min=1, metavar="N")] = 20,
+    seconds: Annotated[
+        float, typer.Option(help="How many seconds each runs in all.", min=0.01, metavar="S")
+    ] = 3.0,
     p_fine: Annotated[
         float | None,
         typer.Option(
-            help="Of ace, the share of frames for which its gate opens; by default what its card says.",
+            help="Of ace, the share of frames, 0 to 1, for which its gate opens.",
             metavar="SHARE",
+            show_default="what its card says",
         ),
     ] = None,
     save: Annotated[
-        Path | None, typer.Option(help="Keep results and facts of the machine in this .json.", metavar="FILE")
+        Path | None,
+        typer.Option(help="Also keep the results and facts of the machine in this .json.", metavar="FILE"),
     ] = None,
     plot: Annotated[
         Path | None,

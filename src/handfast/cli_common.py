@@ -24,22 +24,31 @@ T = TypeVar("T")
 DEFAULT_MODEL = "tofnet-hand21"
 SHEET_PICTURE_PX = (480, 360)
 
-Source = Annotated[str, typer.Argument(help="Folder of PNGs, video file, or recording (.zip).")]
-Model = Annotated[str, typer.Option(help="Packaged model, or a model file.", metavar="NAME|FILE")]
+Source = Annotated[
+    str, typer.Argument(help="Folder of PNGs, video file, or recording (.zip).", metavar="SOURCE")
+]
+Model = Annotated[
+    str, typer.Option(help="Packaged model, or what handfast export wrote.", metavar="NAME|PATH")
+]
 Backend = Annotated[
     str,
     typer.Option(
-        help="What runs the model: onnxruntime; c, compiled on first use; for dense models openvino.",
+        help="What runs the model: onnxruntime; of tofnet-... also c, compiled on first use; of dense-..., "
+        "dirnet and ace also openvino.",
         metavar="NAME",
     ),
 ]
 DEFAULT_BACKEND = "onnxruntime"
 Intrinsics = Annotated[
     str | None,
-    typer.Option(help="Camera in pixels; needed for 16-bit depth PNGs.", metavar="fx,fy,cx,cy"),
+    typer.Option(
+        help="Focal lengths and centre of the camera, in pixels; needed for 16-bit depth PNGs.",
+        metavar="fx,fy,cx,cy",
+    ),
 ]
 DepthUnit = Annotated[
-    float | None, typer.Option(help="Millimetres of one depth step; needed for 16-bit depth PNGs.")
+    float | None,
+    typer.Option(help="Millimetres of one depth step; needed for 16-bit depth PNGs.", metavar="MM"),
 ]
 SkipBadFrames = Annotated[
     bool, typer.Option("--skip-bad-frames", help="Leave out frames that cannot be read.")

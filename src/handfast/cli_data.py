@@ -22,7 +22,7 @@ SHEET_COLUMNS = 4
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Public data sets: which ones can be read, is a copy complete, what a network finds in it.",
+    help="Public data sets: which can be read, whether a copy is complete, what a network finds in one.",
 )
 
 
@@ -50,8 +50,10 @@ def list_(as_json: Json = False) -> None:
     "handfast data check coco annotations/person_keypoints_default.json --json"
 )
 def check(
-    name: Annotated[str, typer.Argument(help="Data set; handfast data list names them.")],
-    path: Annotated[Path, typer.Argument(help="Its folder; for coco also an annotation file.")],
+    name: Annotated[str, typer.Argument(help="Data set; handfast data list names them.", metavar="NAME")],
+    path: Annotated[
+        Path, typer.Argument(help="Its folder; for coco also an annotation file.", metavar="PATH")
+    ],
     out: Annotated[
         Path | None, typer.Option(help="Picture of some samples with their labels.", metavar="SHEET.png")
     ] = None,
@@ -86,12 +88,17 @@ def check(
     "handfast score found.txt labelled.txt --dataset nyu"
 )
 def predict(
-    name: Annotated[str, typer.Argument(help="Data set: nyu or icvl.")],
-    path: Annotated[Path, typer.Argument(help="Its folder.")],
-    model: Annotated[str, typer.Option(help="What handfast export wrote.", metavar="FILE")],
-    out: Annotated[Path, typer.Option(help="For what the network finds.", metavar="FILE.txt")],
+    name: Annotated[str, typer.Argument(help="Data set: nyu or icvl.", metavar="NAME")],
+    path: Annotated[Path, typer.Argument(help="Its folder.", metavar="DIR")],
+    model: Annotated[
+        str, typer.Option(help="What handfast export wrote of a dense-... network.", metavar="FILE")
+    ],
+    out: Annotated[
+        Path, typer.Option(help="The file to write what the network finds into.", metavar="FILE.txt")
+    ],
     labels: Annotated[
-        Path | None, typer.Option(help="For the labels, in the same form.", metavar="FILE.txt")
+        Path | None,
+        typer.Option(help="The file to write the labels into, in the same form.", metavar="FILE.txt"),
     ] = None,
     backend: Annotated[
         str, typer.Option(help="What runs the network: onnxruntime or openvino.", metavar="NAME")

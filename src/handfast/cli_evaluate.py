@@ -27,7 +27,7 @@ EVALUATE_EXAMPLES = (
 
 def evaluate(
     model: Annotated[
-        str, typer.Argument(help="Packaged model, or what handfast export wrote.", metavar="MODEL")
+        str, typer.Argument(help="Packaged model, or what handfast export wrote.", metavar="NAME|PATH")
     ],
     data: Annotated[Path, typer.Option(help="Folder made by handfast synth.", metavar="DIR")],
     split: Annotated[str, typer.Option(help="train, validation or test.", metavar="NAME")] = "test",
@@ -36,15 +36,16 @@ def evaluate(
     ] = None,
     backend: Backend = DEFAULT_BACKEND,
     plot: Annotated[
-        Path | None, typer.Option(help="Draw the curves into this .png, .pdf or .svg.", metavar="FILE")
+        Path | None, typer.Option(help="Also draw the curves into this .png, .pdf or .svg.", metavar="FILE")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure how good a model is on labelled frames that it was not trained on.
+    """Measure how good a model is on a benchmark that handfast synth made.
 
-    It runs as it ships. tofnet-... goes with bench-tof and mix-tof, tofnet-rgb, dirnet and ace with
-    bench-rgb, dense-... with bench-depth. No tracker takes part: nets on whole images see each frame once, as
-    a whole; nets on crops see hands that are cut out about their labels.
+    Which one depends on what the model sees: amplitude needs bench-tof or mix-tof,
+    depth crops bench-depth, colour bench-rgb, amplitude crops bench-tof-clips.
+    No tracker takes part: nets on whole images see each frame by itself,
+    nets on crops see hands that are cut out about their labels.
     """
     from handfast.evaluation.figures import check_plot
     from handfast.evaluation.keypoints import KeypointScore
@@ -60,9 +61,7 @@ def evaluate(
         return
     score = evaluation.score
     rows = _keypoint_rows(score) if isinstance(score, KeypointScore) else _joint_rows(score)
-    print_facts(
-        [("model", f"{evaluation.model} ({evaluation.backend})"), ("data", evaluation.title), *rows]
-    )
+    print_facts([("model", f"{evaluation.model} ({evaluation.backend})"), ("data", evaluation.title), *rows])
 
 
 def _facts(evaluation: "Evaluation") -> dict:
@@ -79,41 +78,39 @@ def _facts(evaluation: "Evaluation") -> dict:
 
 
 def _keypoint_rows(score: "KeypointScore") -> list[tuple[str, str | int]]:
-    return [
+    rows = [
         ("hands", score.hands),
         ("visible key-points", _spread(score.error_px, score.error_median_px, "px")),
-        ("hidden key-points", _spread(score.error_hidden_px, score.error_hidden_median_px, "px")),
         ("visible within", ", ".join(f"{px} px {score.pck[px - 1]:.1%}" for px in (5, 10, 20))),
-        ("wrong side", f"{_share(score.wrong_side_rate)} of the hands"),
-        ("missed", f"{_share(score.missed_rate)} of the hands"),
-        ("ghosts", f"in {_share(score.ghost_rate)} of the frames without hands"),
-        ("lifted by depth", f"{_number(score.joint_error_mm, '.1f', 'mm')} from the joint"),
     ]
+    if score.error_hidden_px is not None:
+        rows.append(("hidden key-points", _spread(score.error_hidden_px, score.error_hidden_median_px, "px")))
+    rows += [
+        ("wrong side", f"{score.wrong_side_rate:.1%} of the hands"),
+        ("missed", f"{score.missed_rate:.1%} of the hands"),
+    ]
+    if score.ghost_rate is not None:
+        rows.append(("ghosts", f"in {score.ghost_rate:.1%} of the frames without hands"))
+    if score.joint_error_mm is not None:
+        rows.append(("lifted by depth", f"{score.joint_error_mm:.1f} mm from the joints, mean"))
+    return rows
 
 
 def _joint_rows(score: "JointScore") -> list[tuple[str, str]]:
     rows = [
         ("joints", _spread(score.error_mm, score.error_median_mm, "mm")),
-        ("joints within 20 mm", _share(score.pck20)),
+        ("joints within 20 mm", f"{score.pck20:.1%}"),
+        ("all joints within", ", ".join(f"{mm} mm {score.frames_within[mm - 1]:.1%}" for mm in (20, 40))),
         ("AUC 20-50 mm", f"{score.auc_20_50:.3f}"),
         ("AUC 0-50 mm", f"{score.auc_0_50:.3f}"),
-        ("all joints within", ", ".join(f"{mm} mm {score.frames_within[mm - 1]:.1%}" for mm in (20, 40))),
         ("cost, mean", f"{score.gflops:.3f} GFLOP"),
     ]
     if score.loops is not None:
         rows.append(("loops, mean", f"{score.loops:.2f}"))
     if score.p_fine is not None:
-        rows.append(("fine encoder", f"in {_share(score.p_fine)} of the frames"))
+        rows.append(("fine encoder", f"in {score.p_fine:.1%} of the frames"))
     return rows
 
 
-def _spread(mean: float | None, median: float | None, unit: str) -> str:
-    return f"{_number(mean, '.2f', unit)} mean, {_number(median, '.2f', unit)} median"
-
-
-def _share(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1%}"
-
-
-def _number(value: float | None, form: str, unit: str) -> str:
-    return "–" if value is None else f"{value:{form}} {unit}"
+def _spread(mean: float, median: float, unit: str) -> str:
+    return f"{mean:.2f} {unit} mean, {median:.2f} {unit} median"

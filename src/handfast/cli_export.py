@@ -47,41 +47,51 @@ def export(
     ],
     out: Annotated[
         Path,
-        typer.Option(help="The .onnx or .xml file to write; a folder for C, DIR-Net, ACE.", metavar="PATH"),
+        typer.Option(
+            help="The .onnx or .xml file to write; for C, DIR-Net and ACE a folder.", metavar="PATH"
+        ),
     ],
     to: Annotated[
-        str, typer.Option(help="onnx or openvino, which handfast runs, or c.", metavar="onnx|openvino|c")
+        str,
+        typer.Option(
+            help="What to write: onnx and openvino run in handfast, c by itself.", metavar="onnx|openvino|c"
+        ),
     ] = FORMATS[0],
     target: Annotated[
         str | None,
         typer.Option(
-            help="Processor the C is for: generic, avx2, avx512, neon, mve, wasm or cortex-m4.",
+            help="For --to c: the processor, generic, avx2, avx512, neon, mve, wasm or cortex-m4.",
             metavar="NAME",
             show_default=DEFAULT_TARGET,
         ),
     ] = None,
     int8: Annotated[
-        bool, typer.Option("--int8", help="C in 8-bit integers, calibrated on synthetic frames.")
+        bool, typer.Option("--int8", help="For --to c: in 8-bit integers, calibrated on synthetic frames.")
     ] = False,
     plain: Annotated[
         bool,
-        typer.Option("--plain", help="Of a checkpoint, without branches: the decoder runs on every image."),
+        typer.Option(
+            "--plain", help="For a checkpoint: without branches, so that the decoder runs on every image."
+        ),
     ] = False,
     precision: Annotated[
         str | None,
         typer.Option(
-            help="For OpenVINO: fp32, fp16, or of a dense-... network int8.",
+            help="For --to openvino: fp32, fp16, or, of a dense-... network, int8.",
             metavar="NAME",
             show_default=PRECISIONS[0],
         ),
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(help="For int8: a bench-depth, whose split validation it calibrates on.", metavar="DIR"),
+        typer.Option(
+            help="For --precision int8: folder of a bench-depth, whose split validation it calibrates on.",
+            metavar="DIR",
+        ),
     ] = None,
     mano: Annotated[
         Path | None,
-        typer.Option(help="MANO_RIGHT.pkl, of a checkpoint that was trained with it.", metavar="FILE"),
+        typer.Option(help="MANO_RIGHT.pkl, for a checkpoint that was trained with it.", metavar="FILE"),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -95,7 +105,8 @@ def export(
 
     For OpenVINO two files are written, .xml and .bin. In int8 the layers that cost accuracy stay floats.
 
-    DIR-Net becomes a folder of three .onnx files, so that leaving its loop early saves time.
+    DIR-Net becomes a folder of three .onnx files and ACE one of four, so that a loop or an encoder that is
+    not needed takes no time.
     """
     if to not in FORMATS:
         raise HandfastError(f"--to: expected {', '.join(FORMATS)}, got {to!r}")

@@ -21,21 +21,29 @@ INFO_EXAMPLES = (
 
 def info(
     model: Annotated[
-        str, typer.Argument(help="Packaged model (tofnet-hand21, tofnet-tof8), or a model file or folder.")
+        str,
+        typer.Argument(
+            help="Packaged model, such as tofnet-hand21 or dirnet, or a model file or folder.",
+            metavar="NAME|PATH",
+        ),
     ] = DEFAULT_MODEL,
     layers: Annotated[bool, typer.Option("--layers", help="Also list the cost of each layer.")] = False,
     joints: Annotated[
         int | None,
-        typer.Option(min=1, help="Joints of a dense-... network that is yet to be trained.", metavar="J"),
+        typer.Option(
+            min=1,
+            help="Instead, a dense-... network that is yet to be trained, with so many joints.",
+            metavar="J",
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Say what a model costs and sees.
 
-    Costs are parameters, bytes of weights, MACs and FLOPs (2 x MAC), with a hand and where none can be seen,
-    which is an early out; of DIR-Net, those of its first estimate and of one more loop; of ACE, those of a
-    frame and what the fine encoder adds. What it sees is the receptive field: how much of the image one value
-    depends on.
+    Costs are parameters, bytes of weights, and MACs and FLOPs (2 x MAC) of an image: with a hand and where
+    none can be seen, which is an early out; of DIR-Net, those of its first estimate and of one more loop; of
+    ACE, those of a frame and what the fine encoder adds. What it sees is the receptive field: how many pixels
+    of the image one value depends on.
     """
     if joints is not None and layers:
         raise HandfastError("--layers lists those of a model file, which --joints has none of; choose one")

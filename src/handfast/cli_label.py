@@ -52,9 +52,13 @@ def label(
     out: Annotated[Path, typer.Option(help="Folder for the images and labels.", metavar="DIR")],
     count: Annotated[
         int | None,
-        typer.Option(help="How many frames, evenly through the source.", show_default=str(DEFAULT_COUNT)),
+        typer.Option(
+            help="How many frames, evenly through the source.", metavar="N", show_default=str(DEFAULT_COUNT)
+        ),
     ] = None,
-    every: Annotated[int | None, typer.Option(help="Instead: every so many frames one.")] = None,
+    every: Annotated[
+        int | None, typer.Option(help="Instead of --count, one in so many frames.", metavar="N")
+    ] = None,
     model: Model = DEFAULT_MODEL,
     intrinsics: Intrinsics = None,
     depth_unit_mm: DepthUnit = None,

@@ -29,14 +29,19 @@ def prune(
     ] = None,
     level: Annotated[
         int | None,
-        typer.Option(help="Of one stack, keep what its head at this level needs.", min=1, max=4),
+        typer.Option(
+            help="Of one stack, keep what its head at this level needs; 4 is the whole.",
+            metavar="N",
+            min=1,
+            max=4,
+        ),
     ] = None,
     supervised: Annotated[
         bool, typer.Option("--supervised", help="Give one stack a head at every level, to be trained on.")
     ] = False,
     plot: Annotated[
         Path | None,
-        typer.Option(help="Draw what the blocks weigh into a .png, .pdf or .svg.", metavar="FILE"),
+        typer.Option(help="Also draw what the blocks weigh into this .png, .pdf or .svg.", metavar="FILE"),
     ] = None,
     as_json: Json = False,
 ) -> None:

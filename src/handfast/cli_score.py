@@ -29,13 +29,15 @@ def score(
         str, typer.Option(help="Whose joints: nyu, icvl, ...; an unknown name lists all.", metavar="NAME")
     ],
     plot: Annotated[
-        Path | None, typer.Option(help="Draw the curves into this .png, .pdf or .svg.", metavar="FILE")
+        Path | None, typer.Option(help="Also draw the curves into this .png, .pdf or .svg.", metavar="FILE")
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Score saved predictions against the labels of a data set.
 
     Files are text (.txt, .gz), a frame a line, three numbers a joint; or .npy or .npz, frames x joints x 3.
+    The numbers are u px, v px and depth mm for nyu, icvl and msra15, x, y and z in mm for the others.
+    Errors are in mm.
     """
     from handfast.evaluation.score import errors_by_method, summarise
 

@@ -28,12 +28,22 @@ VIEW_EXAMPLES = (
 
 
 def synth(
-    name: Annotated[str, typer.Argument(help="bench-tof, bench-tof-clips, mix-tof, bench-depth, bench-rgb.", metavar="NAME")],
+    name: Annotated[
+        str,
+        typer.Argument(help="bench-tof, bench-tof-clips, mix-tof, bench-depth, bench-rgb.", metavar="NAME"),
+    ],
     out: Annotated[Path, typer.Option(help="Folder for the benchmark.", metavar="DIR")],
-    size: Annotated[str, typer.Option(help="small or full.")] = "small",
-    workers: Annotated[int | None, typer.Option(help="Processes.", show_default="one a core")] = None,
+    size: Annotated[str, typer.Option(help="small or full.", metavar="NAME")] = "small",
+    workers: Annotated[
+        int | None,
+        typer.Option(help="How many processes share the work.", metavar="N", show_default="one a core"),
+    ] = None,
     ray: Annotated[
-        str | None, typer.Option(help="Address of a Ray cluster to share the work.", metavar="ADDRESS")
+        str | None,
+        typer.Option(
+            help="Instead, a Ray cluster: its address, or auto for the one of this machine.",
+            metavar="ADDRESS",
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -82,13 +92,13 @@ def view(
     out: Annotated[Path, typer.Option(help="The picture to write.", metavar="SHEET.png")] = Path(
         "out/view.png"
     ),
-    split: Annotated[str, typer.Option(help="train, validation or test.")] = "train",
-    count: Annotated[int, typer.Option(help="How many frames, evenly through the split.")] = 24,
+    split: Annotated[str, typer.Option(help="train, validation or test.", metavar="NAME")] = "train",
+    count: Annotated[int, typer.Option(help="How many frames, evenly through the split.", metavar="N")] = 24,
     as_json: Json = False,
 ) -> None:
     """Draw frames of a benchmark with their labels onto one sheet.
 
-    Key-points and bones, rings where a key-point is hidden;
+    It shows key-points and bones, rings where a key-point is hidden,
     side, key-pose, and the outline of the segmentation.
     """
     from handfast.data.datasets.bench import open_bench

@@ -49,7 +49,10 @@ DEMO_EXAMPLES = "[bold]Example[/]\n\nhandfast demo --out demo"
 def track(
     source: Annotated[
         str,
-        typer.Argument(help="Folder of PNGs, video file, recording (.zip), or a camera: camera:0, camera:1."),
+        typer.Argument(
+            help="Folder of PNGs, video file, recording (.zip), or a camera: camera:0, camera:1.",
+            metavar="SOURCE",
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the results.", metavar="DIR")],
     model: Model = DEFAULT_MODEL,
@@ -58,11 +61,15 @@ def track(
     depth_unit_mm: DepthUnit = None,
     fps: Annotated[
         float | None,
-        typer.Option(help="Frames a second of a folder (default 30) or video (default: its own)."),
+        typer.Option(
+            help="Frames a second, of a folder or a video.",
+            metavar="FPS",
+            show_default="30 of a folder, a video's own",
+        ),
     ] = None,
     frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.", metavar="N")] = None,
     seconds: Annotated[
-        float | None, typer.Option(min=0, help="Stop after so much of the clip.", metavar="S")
+        float | None, typer.Option(min=0, help="Stop after so many seconds of the clip.", metavar="S")
     ] = None,
     skip_bad_frames: SkipBadFrames = False,
     as_json: Json = False,
@@ -90,7 +97,10 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for the results.", metavar="DIR")] = Path("out/demo"),
     as_json: Json = False,
 ) -> None:
-    """Track the clip that comes with handfast."""
+    """Track the clip that comes with handfast.
+
+    The results are those of handfast track.
+    """
     from handfast.sensors.sources import open_source
 
     with resources.as_file(resources.files("handfast") / "assets" / "demo.zip") as clip:

@@ -27,18 +27,21 @@ REPRODUCE_EXAMPLES = (
     "handfast reproduce pruned2019/table1 --plot curves.png"
 )
 
-Devices = Annotated[int, typer.Option(help="Processes that share each step, one a device.")]
+Devices = Annotated[int, typer.Option(help="How many processes share each step, one a device.", metavar="N")]
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="Packaged recipe, or a TOML file.", metavar="RECIPE")],
+    recipe: Annotated[
+        str,
+        typer.Argument(help="Packaged recipe (an unknown name lists all), or a TOML file.", metavar="RECIPE"),
+    ],
     data: Annotated[
         Path, typer.Option(help="Folder made by handfast synth, or the recipe's data set.", metavar="DIR")
     ],
     run: Annotated[Path, typer.Option(help="Folder of the run; one begun before goes on.", metavar="DIR")],
     photos: Annotated[
         Path | None,
-        typer.Option(help="Labelled images to mix in: of handfast label, or photos.", metavar="DIR"),
+        typer.Option(help="Labelled images to mix in: what handfast label wrote, or photos.", metavar="DIR"),
     ] = None,
     devices: Devices = 1,
     as_json: Json = False,
@@ -75,29 +78,38 @@ def reproduce(
     scale: Annotated[
         str | None,
         typer.Option(
-            help="small: for two cores; full: the paper's size.", show_default="small, or what there is"
+            help="small: for two cores; full: the paper's size.",
+            metavar="NAME",
+            show_default="small, or what there is",
         ),
     ] = None,
     rows: Annotated[str | None, typer.Option(help="Only these rows.", metavar="ROW,ROW")] = None,
     seeds: Annotated[
-        str | None, typer.Option(help="These seeds.", metavar="N,N", show_default="each row's own")
+        str | None, typer.Option(help="Seeds to train with.", metavar="N,N", show_default="each row's own")
     ] = None,
     data: Annotated[
         Path | None,
         typer.Option(
-            help="The benchmark; made if it is not there.", metavar="DIR", show_default="a folder in --runs"
+            help="Folder of the benchmark, which is made if it is not there.",
+            metavar="DIR",
+            show_default="a folder in --runs",
         ),
     ] = None,
-    runs: Annotated[Path, typer.Option(help="For the runs, to go on from.", metavar="DIR")] = Path("runs"),
-    results: Annotated[Path, typer.Option(help="For the results, a small file a run.", metavar="DIR")] = Path(
-        "docs/results"
+    runs: Annotated[Path, typer.Option(help="Folder for the runs, to go on from.", metavar="DIR")] = Path(
+        "runs"
     ),
+    results: Annotated[
+        Path, typer.Option(help="Folder for the results, a small file a run.", metavar="DIR")
+    ] = Path("docs/results"),
     devices: Devices = 1,
     from_results: Annotated[
-        bool, typer.Option("--from-results", help="Train nothing: show what is measured.")
+        bool, typer.Option("--from-results", help="Train nothing; show what has been measured.")
     ] = False,
     plot: Annotated[
-        Path | None, typer.Option(help="Draw the rows' curves into a .png, .pdf or .svg.", metavar="FILE")
+        Path | None,
+        typer.Option(
+            help="Also draw the table's figure, if it has one, into this .png, .pdf or .svg.", metavar="FILE"
+        ),
     ] = None,
     list_: Annotated[bool, typer.Option("--list", help="List the tables and their rows.")] = False,
     as_json: Json = False,

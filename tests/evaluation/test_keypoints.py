@@ -57,7 +57,7 @@ def test_errors_of_a_case_by_hand():
     assert (score.frames, score.hands) == (3, 3)
     assert score.error_px == pytest.approx((5 + 0 + 1 + 10) / 4)
     assert score.error_median_px == pytest.approx(3)
-    assert score.error_hidden_px == pytest.approx(12)
+    assert score.error_hidden_px == score.error_hidden_median_px == pytest.approx(12)
     assert score.error_all_px == pytest.approx((5 + 12 + 0 + 1 + 10) / 5)
     assert score.error_percent_of_diagonal == pytest.approx(2)
     assert score.error_percent_of_hand == pytest.approx(100 * (5 / 20 + 0 / 40 + 1 / 50 + 10 / 50) / 4)
@@ -123,7 +123,8 @@ def test_what_is_not_there_is_none():
         predicted._replace(lifted_m=nowhere),
         labels._replace(visible=one_seen, in_image=one_seen, lifted_m=nowhere),
     )
-    assert score.error_hidden_px is score.joint_error_mm is score.surface_error_mm is None
+    assert score.error_hidden_px is score.error_hidden_median_px is None
+    assert score.joint_error_mm is score.surface_error_mm is None
     assert score.error_by_keypoint_px == {"tip": 2.0, "root": None}
     assert score.lifted_share == 0.0
 

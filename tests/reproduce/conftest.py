@@ -1,11 +1,19 @@
-"""Results as runs leave them, without the runs."""
+"""Results as runs leave them, without the runs; runs without the training."""
+
+import json
 
 import pytest
 
 from handfast.evaluation.keypoints import KeypointScore
+from handfast.models import MODELS
 from handfast.reproduce.dense_score import DenseScore
 from handfast.reproduce.refinement_score import TEMPERATURES, VARIANCES, RefinementScore
+from handfast.reproduce.rows import reproduce
 from handfast.reproduce.tables import Result, result_path, write_result
+from handfast.training.checkpoint import save_checkpoint
+from handfast.training.log import LOG_FILE
+from handfast.training.loop import MODEL_FILE, model_card
+from handfast.training.runs import runs_of
 
 
 def score_of(error_px, **changes):
@@ -170,3 +178,48 @@ def refinement_results(tmp_path, make_result, make_refinement_score):
         path = result_path(folder, "yang2021", "small", run, 0)
         write_result(path, make_result(run, 0, 1.0, score=of_run, parameters=467_000))
     return folder
+
+
+class FakeTrainer:
+    """Leaves a net with its first weights for each run of a recipe, and a log of 40 steps in 78 s; killed in
+    the recipe number ``killed_in``."""
+
+    def __init__(self, killed_in=None):
+        self.killed_in, self.recipes, self.run_dirs = killed_in, [], []
+
+    def __call__(self, recipe, data, run_dir, devices):
+        self.recipes.append(recipe)
+        self.run_dirs.append(run_dir)
+        if len(self.recipes) == self.killed_in:
+            raise KeyboardInterrupt
+        builder = MODELS[recipe.model]
+        net, levels = builder(), builder.keywords.get("levels", ())
+        lines = [
+            {"step": step, "time_s": 2.0 * step, "train/maps": 9.0}
+            | {f"validation/crops_error_mm_l{level}": 100.0 - step - level for level in levels}
+            for step in (1, 40)
+        ]
+        for name, run in runs_of(recipe).items():
+            (run_dir / name).mkdir(parents=True, exist_ok=True)
+            for folder in (run_dir / name, run_dir):  # the last run's is the recipe's
+                save_checkpoint(folder / MODEL_FILE, net, model_card(run, "fake", 40, {}))
+            (run_dir / name / LOG_FILE).write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+@pytest.fixture
+def fake_trainer():
+    """The class."""
+    return FakeTrainer
+
+
+@pytest.fixture
+def make(folders):
+    """A function that makes rows of a table at scale small in the test's ``folders``: what it says."""
+
+    def make(trainer, table, *rows, seeds=(0,)):
+        said = []
+        chosen = {row: table.rows[row] for row in rows}
+        reproduce(table, chosen, seeds, "small", folders, 1, said.append, trainer)
+        return said
+
+    return make

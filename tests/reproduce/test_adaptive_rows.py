@@ -1,17 +1,13 @@
 """Rows of ACE: encoders come first and once, each threshold has its score."""
 
-import json
-
 import pytest
 import torch
 
-from handfast.models import MODELS
 from handfast.reproduce.fan2020 import FIGURE5, TABLE1, TABLE3, TABLE4, TABLE5
-from handfast.reproduce.rows import Folders, reproduce, train_on
+from handfast.reproduce.rows import Folders, train_on
 from handfast.reproduce.tables import read_result, read_results
-from handfast.training.ace import ace_runs
-from handfast.training.checkpoint import read_tensors, save_checkpoint
-from handfast.training.loop import MODEL_FILE, model_card
+from handfast.training.checkpoint import read_tensors
+from handfast.training.loop import MODEL_FILE
 
 
 @pytest.fixture(autouse=True)
@@ -27,30 +23,9 @@ def folders(dotted_folder, tmp_path):
     return Folders(data=dotted_folder, runs=tmp_path / "runs", results=tmp_path / "results")
 
 
-class FakeTrainer:
-    """Leaves a net with its first weights, and a log."""
-
-    def __init__(self):
-        self.recipes = []
-
-    def __call__(self, recipe, data, run_dir, devices):
-        self.recipes.append(recipe)
-        run_dir.mkdir(parents=True, exist_ok=True)
-        (run,) = ace_runs(recipe).values()
-        save_checkpoint(run_dir / MODEL_FILE, MODELS[run.model](), model_card(run, "fake", 40, {}))
-        lines = [{"step": step, "time_s": 2.0 * step} for step in (1, 40)]
-        (run_dir / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-
-
-def make(folders, trainer, table, *rows):
-    said = []
-    reproduce(table, {row: table.rows[row] for row in rows}, (), "small", folders, 1, said.append, trainer)
-    return said
-
-
-def test_a_row_alone_brings_its_encoders_and_shares_them(folders):
-    trainer = FakeTrainer()
-    make(folders, trainer, TABLE1, "adaptive")
+def test_a_row_alone_brings_its_encoders_and_shares_them(folders, make, fake_trainer):
+    trainer = fake_trainer()
+    make(trainer, TABLE1, "adaptive")
     assert [recipe.model for recipe in trainer.recipes] == [
         "hourglass-coarse-half", "hourglass-fine-half", "ace-half",
     ]  # fmt: skip
@@ -69,10 +44,10 @@ def test_a_row_alone_brings_its_encoders_and_shares_them(folders):
     assert found["fine"][0].score["without-gate"].p_fine == 1
 
     # Other rows and tables have the same run.
-    assert make(folders, trainer, TABLE4, "gamma-0.05") == ["ace-0.05, seed 0: finished"]
+    assert make(trainer, TABLE4, "gamma-0.05") == ["ace-0.05, seed 0: finished"]
     assert {"slowest", "least-hidden"} & set(read_results(folders.results, FIGURE5, "small"))
     before = {path: path.stat().st_mtime_ns for path in folders.results.rglob("*.json")}
-    make(folders, trainer, TABLE5, "lambda-0.9")
+    make(trainer, TABLE5, "lambda-0.9")
     assert trainer.recipes[-1].fine_rate == 0.1
     assert all(path.stat().st_mtime_ns == then for path, then in before.items())
     of_thresholds = read_results(folders.results, TABLE5, "small")
@@ -83,7 +58,7 @@ def test_a_row_alone_brings_its_encoders_and_shares_them(folders):
     assert list(read_results(folders.results, TABLE3, "small")) == ["gaussian"]
 
 
-def test_the_loop_itself(folders, monkeypatch):
+def test_the_loop_itself(folders, make, monkeypatch):
     """Coarse images teach an encoder, and clips what comes behind it."""
     monkeypatch.setattr("handfast.data.colour_batches.VALIDATION_BATCH", 4)
     for module in ("colour_batches", "colour_clips"):
@@ -99,7 +74,7 @@ def test_the_loop_itself(folders, monkeypatch):
         }
         for name, value in brief.items():
             monkeypatch.setitem(row.small, name, value)
-    make(folders, train_on, TABLE1, "vanilla-lstm-coarse")
+    make(train_on, TABLE1, "vanilla-lstm-coarse")
     tensors = {
         run: read_tensors(next(folders.runs.rglob(f"{run}-seed0-*/{MODEL_FILE}")))[0]
         for run in ("coarse", "lstm-coarse")

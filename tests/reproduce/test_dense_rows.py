@@ -1,24 +1,17 @@
 """Rows of dense regression: what they need comes first, each level has its score."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from handfast.data.arrays import load_split
-from handfast.data.cards import finished_card
-from handfast.data.depth_batches import BenchFrames, DepthBatches
-from handfast.models import MODELS
 from handfast.reproduce import measure_dense
-from handfast.reproduce.measure_dense import joint_errors_mm
 from handfast.reproduce.pruned2019 import TABLE1, TABLE2, TABLE3, TABLE6
-from handfast.reproduce.rows import Folders, recipe_of, reproduce, train_on
+from handfast.reproduce.rows import Folders, recipe_of, train_on
 from handfast.reproduce.tables import read_result, read_results
-from handfast.skeleton import NYU14
-from handfast.training.checkpoint import read_tensors, save_checkpoint
+from handfast.training.checkpoint import read_tensors
 from handfast.training.families import load_recipe
-from handfast.training.loop import MODEL_FILE, model_card
+from handfast.training.loop import MODEL_FILE
 
 
 @pytest.fixture
@@ -29,34 +22,9 @@ def folders(depth_folder, tiny_depth, tmp_path, monkeypatch):
     return Folders(data=depth_folder, runs=tmp_path / "runs", results=tmp_path / "results")
 
 
-class FakeTrainer:
-    """Leaves a net with its first weights, and a log with two validations."""
-
-    def __init__(self):
-        self.recipes = []
-
-    def __call__(self, recipe, data, run_dir, devices):
-        self.recipes.append(recipe)
-        run_dir.mkdir(parents=True, exist_ok=True)
-        save_checkpoint(run_dir / MODEL_FILE, MODELS[recipe.model](), model_card(recipe, "fake", 40, {}))
-        levels = MODELS[recipe.model].keywords["levels"]
-        lines = [
-            {"step": step, "time_s": 2.0 * step, "train/maps": 9.0}
-            | {f"validation/crops_error_mm_l{level}": 100.0 - step - level for level in levels}
-            for step in (1, 40)
-        ]
-        (run_dir / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-
-
-def make(folders, trainer, table, *rows):
-    said = []
-    reproduce(table, {row: table.rows[row] for row in rows}, (), "small", folders, 1, said.append, trainer)
-    return said
-
-
-def test_a_row_alone_brings_what_it_needs_and_every_level_of_its_run(folders):
-    trainer = FakeTrainer()
-    said = make(folders, trainer, TABLE1, "1-stack-l3")
+def test_a_row_alone_brings_what_it_needs_and_every_level_of_its_run(folders, make, fake_trainer):
+    trainer = fake_trainer()
+    said = make(trainer, TABLE1, "1-stack-l3")
     assert [recipe.model for recipe in trainer.recipes] == ["dense-2stack", "dense-1stack-supervised"]
     (start,) = (folders.runs / "pruned2019" / "small").glob("2-stack-seed0-*/model.safetensors")
     assert [recipe.init_from for recipe in trainer.recipes] == ["", str(start.resolve())]
@@ -74,22 +42,22 @@ def test_a_row_alone_brings_what_it_needs_and_every_level_of_its_run(folders):
     assert [score.validation_mm[-1][1] for score in levels] == [56.0, 57.0, 58.0, 59.0]
     assert all(score.error_mm > 20 and score.ms > 0 and score.converged_step == 40 for score in levels)
 
-    assert make(folders, trainer, TABLE1, "1-stack-l4", "1-stack-l2") == ["1-stack-ds, seed 0: finished"]
-    assert make(folders, trainer, TABLE3, "1-stack-retrained-ds") == ["1-stack-ds, seed 0: finished"]
+    assert make(trainer, TABLE1, "1-stack-l4", "1-stack-l2") == ["1-stack-ds, seed 0: finished"]
+    assert make(trainer, TABLE3, "1-stack-retrained-ds") == ["1-stack-ds, seed 0: finished"]
 
 
-def test_what_is_needed_is_not_measured_twice(folders, make_dense_score, monkeypatch):
+def test_what_is_needed_is_not_measured_twice(folders, make, fake_trainer, make_dense_score, monkeypatch):
     monkeypatch.setattr("handfast.reproduce.rows.measure_levels", lambda *_: {"l4": make_dense_score(9.0)})
-    make(folders, FakeTrainer(), TABLE1, "2-stack")
+    make(fake_trainer(), TABLE1, "2-stack")
     (path,) = folders.results.rglob("2-stack-seed0.json")
     before = path.stat().st_mtime_ns
-    trainer = FakeTrainer()
-    make(folders, trainer, TABLE2, "2-stack", "1-stack-distilled")
+    trainer = fake_trainer()
+    make(trainer, TABLE2, "2-stack", "1-stack-distilled")
     assert [recipe.model for recipe in trainer.recipes] == ["dense-2stack", "dense-1stack"]
     assert trainer.recipes[1].teacher.endswith(MODEL_FILE) and path.stat().st_mtime_ns == before
 
 
-def test_the_loop_itself(folders, monkeypatch):
+def test_the_loop_itself(folders, make, monkeypatch):
     """The pruned stack starts from the tensors that the two had, and both are trained on coarser crops."""
     monkeypatch.setattr("handfast.data.depth_batches.VALIDATION_BATCH", 2)
     monkeypatch.setattr("handfast.data.depth_batches.VALIDATION_BATCHES", 1)
@@ -98,7 +66,7 @@ def test_the_loop_itself(folders, monkeypatch):
     for row in (TABLE1.rows["2-stack"], TABLE1.rows["1-stack"]):
         monkeypatch.setitem(row.small, "epochs", 0.25)
         monkeypatch.setitem(row.small, "batch_size", 2)
-    make(folders, train_on, TABLE1, "1-stack")
+    make(train_on, TABLE1, "1-stack")
     tensors = {
         run: read_tensors(next(folders.runs.rglob(f"{run}-seed0-*/{MODEL_FILE}")))[0]
         for run in ("2-stack", "1-stack-retrained")
@@ -110,38 +78,13 @@ def test_the_loop_itself(folders, monkeypatch):
     assert result.samples_seen == 2 and result.score["l4"].input_px == 64
 
 
-class Answering:
-    """Knows the joints of each crop of a split, or says that it does not."""
-
-    skeleton = NYU14
-
-    def __init__(self, frames, known):
-        self.of_crop = {sample["depth"].tobytes(): sample["joints_mm"] for sample in frames}
-        self.known = known
-
-    def joints(self, crops):
-        joints_mm = NYU14.select(np.stack([self.of_crop[crop.depth.tobytes()] for crop in crops]))
-        return np.where(self.known, joints_mm + np.array([3.0, 4.0, 0.0]), np.nan), None
-
-
-def test_errors_are_those_of_every_test_frame(depth_folder):
-    arrays = load_split(depth_folder, finished_card(depth_folder, "test"), "test")
-    frames = DepthBatches(BenchFrames(arrays), seed=0, mix=None)
-    samples = [{name: of[0] for name, of in frames.batch(i, 1).items()} for i in range(len(frames))]
-    assert joint_errors_mm(Answering(samples, True), frames) == pytest.approx(np.full((5, 14), 5.0))
-    middles = [NYU14.select(sample["joints_mm"]) - sample["centre_mm"] for sample in samples]
-    assert joint_errors_mm(Answering(samples, False), frames) == pytest.approx(
-        np.linalg.norm(middles, axis=-1)
-    )
-
-
-def test_times_need_no_training(folders):
-    trainer = FakeTrainer()
-    make(folders, trainer, TABLE6, "torch", "onnxruntime")
+def test_times_need_no_training(folders, make, fake_trainer):
+    trainer = fake_trainer()
+    make(trainer, TABLE6, "torch", "onnxruntime")
     found = read_results(folders.results, TABLE6, "small")
     assert trainer.recipes == [] and {"torch", "onnxruntime"} <= set(found)
     (result,) = found["torch"]
     assert result.parameters == 2_870_142 and result.score["torch"].gmacs == pytest.approx(0.69, abs=0.01)
     assert result.score["torch"].fps == pytest.approx(1000 / result.score["torch"].ms, rel=1e-3)
     assert {"pre-processing", "network", "decoding"} <= result.score.keys()
-    assert make(folders, trainer, TABLE6, "torch") == ["stages-dense-1stack-l3: finished"]
+    assert make(trainer, TABLE6, "torch") == ["stages-dense-1stack-l3: finished"]

@@ -7,14 +7,11 @@ import pytest
 import torch
 
 from handfast.data.colour_batches import ColourMix
-from handfast.models import MODELS
 from handfast.reproduce.printing import as_json, print_table
-from handfast.reproduce.rows import Folders, recipe_of, reproduce, train_on
+from handfast.reproduce.rows import Folders, recipe_of, train_on
 from handfast.reproduce.tables import Summary, judge, read_result, read_results
 from handfast.reproduce.yang2021 import FIGURE7, FIGURE8, TABLE1, TABLE2, TABLE3, TABLES
-from handfast.training.checkpoint import save_checkpoint
 from handfast.training.families import load_recipe
-from handfast.training.loop import MODEL_FILE, model_card
 from handfast.training.runs import runs_of
 
 
@@ -203,38 +200,15 @@ def folders(dotted_folder, tmp_path):
     return Folders(data=dotted_folder, runs=tmp_path / "runs", results=tmp_path / "results")
 
 
-class FakeTrainer:
-    """Leaves a net with its first weights for each run of a recipe, and a log of two lines."""
-
-    def __init__(self):
-        self.recipes = []
-
-    def __call__(self, recipe, data, run_dir, devices):
-        self.recipes.append(recipe)
-        net = MODELS[recipe.model]()
-        for name, run in runs_of(recipe).items():
-            (run_dir / name).mkdir(parents=True)
-            save_checkpoint(run_dir / name / MODEL_FILE, net, model_card(run, "fake", 10, {}))
-            lines = [json.dumps({"step": step, "time_s": 3.0 * step}) for step in (1, 10)]
-            (run_dir / name / "metrics.jsonl").write_text("\n".join(lines) + "\n")
-        save_checkpoint(run_dir / MODEL_FILE, net, model_card(run, "fake", 10, {}))
-
-
-def make(folders, trainer, table, *rows):
-    said = []
-    reproduce(table, {row: table.rows[row] for row in rows}, (), "small", folders, 1, said.append, trainer)
-    return said
-
-
-def test_one_run_is_measured_for_all_its_rows(folders, capsys):
-    trainer = FakeTrainer()
-    make(folders, trainer, TABLE3, *TABLE3.rows)
+def test_one_run_is_measured_for_all_its_rows(folders, make, fake_trainer, capsys):
+    trainer = fake_trainer()
+    make(trainer, TABLE3, *TABLE3.rows)
     assert [recipe.model for recipe in trainer.recipes] == ["dirnet", "dirnet-without-amg"]
     for table in (TABLE1, FIGURE7):
-        assert make(folders, trainer, table, next(iter(table.rows))) == ["progressive, seed 0: finished"]
+        assert make(trainer, table, next(iter(table.rows))) == ["progressive, seed 0: finished"]
     found = read_results(folders.results, TABLE3, "small")
     (result,) = found["iteration-with-amg"]
-    assert result.samples_seen == 7 * 10 * 32 and result.seconds == 7 * 27.0  # seven runs
+    assert result.samples_seen == 7 * 40 * 32 and result.seconds == 7 * 78.0  # seven runs
     assert (
         result.macs == result.score["loop-5"].macs and result.parameters == result.score["loop-5"].parameters
     )
@@ -254,7 +228,7 @@ def test_one_run_is_measured_for_all_its_rows(folders, capsys):
     assert "crops of 112 px" in capsys.readouterr().out
 
 
-def test_the_loop_itself(folders, monkeypatch):
+def test_the_loop_itself(folders, make, monkeypatch):
     """A tiny recipe, from its first run to its result."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -268,7 +242,7 @@ def test_the_loop_itself(folders, monkeypatch):
         monkeypatch.setitem(small, "data", {"input_px": 32})
         for name in {"epochs", "loop_epochs", "gate_epochs"} & small.keys():
             monkeypatch.setitem(small, name, 0.0625)  # of 12 steps
-    make(folders, train_on, FIGURE8, "progressive-loop-0", "end-to-end-loop-0")
+    make(train_on, FIGURE8, "progressive-loop-0", "end-to-end-loop-0")
     torch.set_num_threads(threads)
     progressive, end_to_end = (
         read_result(folders.results / "yang2021" / "small" / f"{run}-seed0.json", FIGURE8)

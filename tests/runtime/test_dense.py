@@ -2,6 +2,7 @@
 
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import onnx
@@ -64,6 +65,14 @@ def test_one_crop_is_told_what_it_is_told_among_others(dense_onnx, backend):
     crops = [crop_of(seed) for seed in range(2)]
     for together, alone in zip(model.joints(crops), model.joints(crops[1:]), strict=True):
         np.testing.assert_allclose(together[1], alone[0], atol=0.05)
+
+
+def test_threads_share_a_model(dense_onnx, backend):
+    model, crops = load_dense(dense_onnx, backend), [crop_of(seed) for seed in range(12)]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda crop: model.joints([crop])[0], crops))
+    for joints_mm, crop in zip(together, crops, strict=True):
+        np.testing.assert_array_equal(joints_mm, model.joints([crop])[0])
 
 
 def test_nothing_is_known_where_there_is_no_hand(dense_onnx, backend):

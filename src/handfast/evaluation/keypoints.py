@@ -59,12 +59,12 @@ class KeypointPredictions(NamedTuple):
 class KeypointScore:
     """A net's numbers, rounded to six decimals; None where there was nothing to measure.
 
-    Means and medians of e_nsk over the key-points of present hands that are in the image: error_px and error_median_px
-    over those that can be seen, which are the ones that the paper's labels have (section 2), error_hidden_px
-    and error_hidden_median_px over the others, error_all_px over both. error_px in other units:
-    error_percent_of_diagonal, that of the image; error_percent_of_hand, each e_nsk relative to the size of
-    its hand. error_by_keypoint_px: error_px by name. pck: the share of visible key-points with e_nsk within
-    1, 2 .. 20 px; pck_auc: the area under that curve from 0 to 20.
+    Means and medians of e_nsk over the key-points of present hands that are in the image: error_px and
+    error_median_px over those that can be seen, which are the ones that the paper's labels have (section 2),
+    error_hidden_px and error_hidden_median_px over the others, error_all_px over both. error_px in other
+    units: error_percent_of_diagonal, that of the image; error_percent_of_hand, each e_nsk relative to the
+    size of its hand. error_by_keypoint_px: error_px by name. pck: the share of visible key-points with e_nsk
+    within 1, 2 .. 20 px; pck_auc: the area under that curve from 0 to 20.
 
     wrong_side_rate: of the present hands, those taken for the other one (``wrong_side``). missed_rate: with
     h_n hands present and f_n slots whose presence is above 1/2, sum_n max(0, h_n - f_n) / sum_n h_n, so that

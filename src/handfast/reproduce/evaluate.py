@@ -1,4 +1,4 @@
-"""What a packaged or exported network does on a split of a benchmark: as it runs, measured as for the tables."""
+"""What a packaged or exported network does on a split of a benchmark, measured as for the papers' tables."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -74,12 +74,13 @@ def evaluate(
     with it.
     """
     model = _load(name, backend)
-    card, image = finished_card(folder, split), model.card.input.get("image", "")
-    fitting = SHOWN_IN.get(image, ())
-    if card.benchmark not in fitting:
+    card, image = finished_card(folder, split), model.card.input.get("image")
+    if image not in SHOWN_IN:
+        raise HandfastError(f"model {name}: no benchmark shows what its card says that it sees, {image!r}")
+    if card.benchmark not in SHOWN_IN[image]:
         raise HandfastError(
-            f"{folder}: model {name} sees {image or 'something unknown'}, which needs "
-            f"{' or '.join(fitting) or 'a benchmark that there is not'}, got {card.benchmark}"
+            f"{folder}: model {name} sees {image}, expected {' or '.join(SHOWN_IN[image])}, got "
+            f"{card.benchmark}; make one with `handfast synth {SHOWN_IN[image][0]}`"
         )
     count = min(frames or card.frames(split), card.frames(split))
     if isinstance(model, RefinementModel | AceModel):
@@ -122,7 +123,8 @@ def _measure_frames(
     model: Model | DenseModel, samples: Samples, watch: Watch
 ) -> tuple[np.ndarray | None, KeypointScore | JointScore]:
     if isinstance(model, Model):
-        return None, measure_model(model, samples, model.card.input["image"], knows_presence=True, watch=watch)
+        picture = model.card.input["image"]
+        return None, measure_model(model, samples, picture, knows_presence=True, watch=watch)
     errors_mm = errors_in_depth(model, samples, watch)
     return errors_mm, score_joints(errors_mm, model.skeleton.keypoints, model.card.flops)
 

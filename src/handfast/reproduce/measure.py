@@ -19,7 +19,7 @@ from handfast.geometry import apply_affine, fit_affine, invert_affine
 from handfast.reproduce.parallel import Watch, on_every_core
 from handfast.runtime.lifting import lift
 from handfast.runtime.model import Model
-from handfast.sensors.views import hand_size_px, halvings, take_view
+from handfast.sensors.views import halvings, hand_size_px, take_view
 from handfast.structures import Frame, HandSample
 
 

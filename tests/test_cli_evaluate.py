@@ -1,0 +1,62 @@
+import json
+import sys
+
+import pytest
+
+
+@pytest.fixture
+def evaluate(handfast_command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    return lambda *arguments: handfast_command("evaluate", *arguments)
+
+
+def test_json_is_one_object_on_the_last_line(evaluate, tof_folder):
+    code, stdout, stderr = evaluate("tofnet-tof8", "--data", tof_folder, "--frames", 4, "--json")
+    assert (code, stderr) == (0, "")
+    facts = json.loads(stdout.splitlines()[-1])
+    assert facts["model"] == "tofnet-tof8" and facts["backend"] == "onnxruntime"
+    assert (facts["benchmark"], facts["size"], facts["seed"], facts["split"]) == (
+        "bench-tof", "small", 1, "test",
+    )  # fmt: skip
+    assert facts["frames"] == 4 and len(facts["pck"]) == 20 and facts["error_px"] > 0
+
+
+def test_the_table_of_key_points(evaluate, tof_folder):
+    code, stdout, stderr = evaluate("tofnet-tof8", "--data", tof_folder)
+    assert (code, stderr) == (0, "")
+    facts = json.loads(evaluate("tofnet-tof8", "--data", tof_folder, "--json")[1])
+    assert "bench-tof small, test: 5 frames" in stdout
+    assert f"{facts['error_px']:.2f} px mean, {facts['error_median_px']:.2f} px median" in stdout
+    assert f"{facts['wrong_side_rate']:.1%} of the hands" in stdout
+
+
+def test_the_table_of_joints(evaluate, dirnet_folder, dotted_folder):
+    arguments = (dirnet_folder, "--data", dotted_folder, "--split", "validation")
+    code, stdout, stderr = evaluate(*arguments)
+    assert (code, stderr) == (0, "")
+    facts = json.loads(evaluate(*arguments, "--json")[1])
+    assert f"{facts['error_mm']:.2f} mm mean, {facts['error_median_mm']:.2f} mm median" in stdout
+    assert f"{facts['auc_20_50']:.3f}" in stdout and f"{facts['loops']:.2f}" in stdout
+
+
+def test_what_a_model_needs_is_said_in_one_line(evaluate, tof_folder):
+    code, stdout, stderr = evaluate("dense-hand21", "--data", tof_folder)
+    assert (code, stdout) == (2, "")
+    assert stderr == (
+        f"error: {tof_folder}: model dense-hand21 sees depth crop, expected bench-depth, got bench-tof; "
+        "make one with `handfast synth bench-depth`\n"
+    )
+
+
+def test_without_matplotlib_nothing_is_measured(evaluate, monkeypatch, tof_folder, tmp_path):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    code, stdout, stderr = evaluate("tofnet-tof8", "--data", tof_folder, "--plot", tmp_path / "curves.png")
+    assert (code, stdout, stderr) == (2, "", 'error: plots need matplotlib: pip install "handfast[plots]"\n')
+
+
+def test_curves_are_drawn(evaluate, tof_folder, dense_onnx, depth_folder, tmp_path):
+    pytest.importorskip("matplotlib")
+    for name, model, data in (("px", "tofnet-tof8", tof_folder), ("mm", dense_onnx, depth_folder)):
+        path = tmp_path / f"{name}.png"
+        assert evaluate(model, "--data", data, "--plot", path)[::2] == (0, "")
+        assert path.read_bytes().startswith(b"\x89PNG")
