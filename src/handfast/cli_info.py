@@ -60,7 +60,7 @@ def info(
 
 
 def _facts_of_card(model: str) -> dict:
-    from handfast.runtime.model import read_card
+    from handfast.runtime.model import PACKAGED, read_card
 
     card = read_card(model)
     costs = ("parameters", "macs", "flops", "early_out_macs", "early_out_flops")
@@ -68,7 +68,9 @@ def _facts_of_card(model: str) -> dict:
     of_gate = ("gate", "threshold", "fine_macs", "fine_flops", "state_bytes")
     shared = ("weight_bytes", "input", "receptive_field_px")
     names = (*costs, *of_loops, *of_gate, *shared)
-    return {"model": card.name, **{name: getattr(card, name) for name in names}}
+    # A packaged name may be short for the size that is packaged.
+    called = model if model in PACKAGED else card.name
+    return {"model": called, **{name: getattr(card, name) for name in names}}
 
 
 def _facts_before_training(model: str, joints: int) -> dict:
