@@ -133,3 +133,10 @@ def test_bad_folders_are_refused(photo_folder):
     (photo_folder / "labels.jsonl").write_text("")
     with pytest.raises(HandfastError, match="expected photos to train on, got none"):
         load_photographs(photo_folder, held_out=False)
+
+
+def test_photos_of_ones_own_need_none_to_validate_on(photo_folder):
+    labels = (photo_folder / "labels.jsonl").read_text()
+    (photo_folder / "labels.jsonl").write_text(labels.replace(HELD_OUT_SOURCES[0], "kitchen"))
+    assert len(load_photographs(photo_folder, held_out=False)) == 3
+    assert len(load_photographs(photo_folder, held_out=True)) == 0

@@ -119,7 +119,7 @@ def load_frames(folder: Path, split: str) -> Pictures:
 
 def load_photographs(folder: Path, held_out: bool) -> Pictures:
     """A folder with labels.jsonl and images/ (``photos``): what there is to train on, or, held_out, the
-    sources kept aside to validate on.
+    sources kept aside to validate on, of which there may be none.
 
     Raises HandfastError for what is missing or broken, and for photos that are not square and of one size.
     """
@@ -134,9 +134,8 @@ def load_photographs(folder: Path, held_out: bool) -> Pictures:
         raise HandfastError(
             f"{folder}: expected labels.jsonl and images/ of labelled photos: {error}"
         ) from error
-    if not jpegs:
-        which = "held out" if held_out else "to train on"
-        raise HandfastError(f"{folder}: expected photos {which}, got none among {len(lines)}")
+    if not jpegs and not held_out:
+        raise HandfastError(f"{folder}: expected photos to train on, got none among {len(lines)}")
     n, size_px = len(jpegs), 0
     bounds_px, green = np.zeros((n, 4), np.int64), np.zeros(n, bool)
     for i, (jpeg, label) in enumerate(zip(jpegs, labels, strict=True)):

@@ -53,6 +53,7 @@ CONVENTIONS = {
     "interhand": Convention(HAND21),
     "bench-depth": Convention(NYU14),  # as NYU, of the 21 joints that are labelled
     "bench-rgb": Convention(HAND21),
+    "bench-tof-clips": Convention(HAND21),
 }
 
 
