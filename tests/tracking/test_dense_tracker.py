@@ -39,7 +39,10 @@ class Finder:
 
     def __init__(self, *hands_mm, side="right"):
         self.hands_mm, self.side = hands_mm, side
-        self.asked = 0
+        self.asked = self.forgotten = 0
+
+    def forget(self):
+        self.forgotten += 1
 
     def step(self, frame):
         self.asked += 1
@@ -156,3 +159,30 @@ def test_where_both_ways_are_as_sure_the_finder_says_which_hand_it_is(sample, jo
     tracker = DenseTracker(BothWays(joints_mm), Finder(joints_mm, side=side))
     (pose,) = tracker.step(sample.frame)
     assert pose.side == side
+
+
+def test_what_is_too_small_for_a_hand_is_none(sample, joints_mm):
+    """What is left of half a hand can look like a smaller one."""
+    middle_mm = (joints_mm.min(0) + joints_mm.max(0)) / 2
+    for share, count in ((1.0, 1), (0.85, 1), (0.55, 0)):
+        shrunk_mm = middle_mm + share * (joints_mm - middle_mm)
+        assert len(DenseTracker(Oracle(shrunk_mm), Finder(shrunk_mm)).step(sample.frame)) == count
+
+
+def test_a_hand_that_is_followed_may_be_less_sure_than_a_new_one(sample, joints_mm):
+    model = Oracle(joints_mm, score=0.55)
+    tracker = DenseTracker(model, Finder(joints_mm))
+    assert tracker.step(sample.frame) == []
+    model.score = 0.8
+    assert len(tracker.step(sample.frame)) == 1
+    model.score = 0.55
+    assert len(tracker.step(sample.frame)) == 1
+    model.score = 0.45
+    assert tracker.step(sample.frame) == []
+
+
+def test_every_source_is_a_new_beginning(sample, joints_mm):
+    finder = Finder(joints_mm)
+    tracker = DenseTracker(Oracle(joints_mm), finder)
+    for times in (1, 2):
+        assert len(list(tracker.track([sample.frame]))) == 1 and finder.forgotten == times

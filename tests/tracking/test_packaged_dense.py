@@ -3,11 +3,13 @@
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from handfast.data.depth import depth_clip
 from handfast.data.synthesis import make_world
+from handfast.errors import HandfastError
 from handfast.sensors.sources import open_source
 from handfast.tracking.opening import open_tracker
 
@@ -32,14 +34,26 @@ def test_right_hands_of_unseen_people_are_found_in_space(samples):
         (hand,) = hands_in(sample.frame)
         error_mm = np.linalg.norm(hand.xyz_mm - 1000 * sample.hands[0].keypoints_m, axis=1)
         assert hand.side == "right"
-        assert np.median(error_mm) < 30, "a joint is about 10 mm wide, a hand 180 mm long"
+        assert np.nanmedian(error_mm) < 30, "a joint is about 10 mm wide, a hand 180 mm long"
 
 
-def test_no_hand_comes_of_nothing_of_a_wall_or_of_metres_for_millimetres(samples):
+def test_no_hand_comes_of_nothing_or_of_a_wall_and_metres_for_millimetres_are_refused(samples):
     frame = samples[0].frame
     wall = np.full_like(frame.depth, 800)
-    for depth in (np.zeros_like(frame.depth), wall, frame.depth // 1000):
+    for depth in (np.zeros_like(frame.depth), wall):
         assert hands_in(replace(frame, depth=depth)) == []
+    with pytest.raises(HandfastError, match=r"middle of its depth is \S+ mm, which no sensor measures"):
+        hands_in(replace(frame, depth_unit_mm=0.001))
+    with pytest.raises(HandfastError, match="--depth-unit-mm, 1000 here"):
+        hands_in(replace(frame, depth_unit_mm=1000.0))
+
+
+def test_a_scene_without_its_hand_has_none(samples):
+    """Arm, body, room and things stay."""
+    for sample in samples:
+        depth = sample.frame.depth.copy()
+        depth[cv2.dilate(sample.segmentation, np.ones((9, 9), np.uint8)) > 0] = 0
+        assert hands_in(replace(sample.frame, depth=depth)) == []
 
 
 def test_where_there_is_no_depth_no_joint_is_seen(samples):
