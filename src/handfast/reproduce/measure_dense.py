@@ -11,6 +11,8 @@ from handfast.data.datasets.bench import open_bench
 from handfast.data.datasets.samples import Samples
 from handfast.data.depth_batches import BenchFrames, crop_as_taken
 from handfast.export.onnx import export_onnx
+from handfast.models import MODELS
+from handfast.models.cost import network_cost
 from handfast.models.dense_regression import DenseRegression, at_level
 from handfast.reproduce.dense_score import DenseScore, score_errors, score_training
 from handfast.reproduce.measure_joints import errors_in_depth
@@ -21,6 +23,7 @@ from handfast.skeleton import SKELETONS
 from handfast.training.log import LOG_FILE
 
 ROUNDS, TURN_S = 10, 0.5
+LEAN = "dense-lean-l3"  # ours, timed beside the paper's
 WHOLE_CROP = {"input": {"image": "depth crop", "height": CROP_PX, "width": CROP_PX}}
 
 
@@ -60,15 +63,18 @@ def measure_levels(net: DenseRegression, card: dict, data: Path, run_dir: Path) 
 
 
 def time_stages(model: str, gmacs: float) -> dict[str, StageScore]:
-    """Time the stages of a frame with the fastest engine of those installed, and whole frames with each.
+    """Time the stages of a frame with the fastest engine of those installed, and whole frames with each; and
+    then whole frames with ``LEAN`` in that engine.
 
-    model: a name in MODELS, with random weights.
+    model: a name in MODELS, with random weights. gmacs: of it.
     """
     rows = measure_stages(model, STAGE_ENGINES, ROUNDS, ROUNDS * TURN_S, lambda each, *_: each)
     timed = [row for row in rows if row.total_ms is not None]
     fastest = min(timed, key=lambda row: row.network_ms)
+    (lean,) = measure_stages(LEAN, (fastest.backend,), ROUNDS, ROUNDS * TURN_S, lambda each, *_: each)
+    lean_gmacs = network_cost(MODELS[LEAN], 1, 1, CROP_PX, CROP_PX)[1] / 1e9
 
-    def score(ms: float, engine: str) -> StageScore:
+    def score(ms: float, engine: str, gmacs: float = gmacs) -> StageScore:
         return StageScore(round(ms, 4), round(1000 / ms, 2), engine, gmacs)
 
     stages_ms = {
@@ -78,7 +84,7 @@ def time_stages(model: str, gmacs: float) -> dict[str, StageScore]:
     }
     return {stage: score(ms, fastest.backend) for stage, ms in stages_ms.items()} | {
         row.backend: score(row.total_ms, row.backend) for row in timed
-    }
+    } | {f"{lean.backend}-lean": score(lean.total_ms, lean.backend, lean_gmacs)}
 
 
 def _on_one_crop(model: DenseModel, samples: Samples) -> Callable[[], object]:
