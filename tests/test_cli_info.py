@@ -106,3 +106,9 @@ def test_info_of_joints_that_no_such_network_has(handfast_command):
         code, stdout, stderr = handfast_command("info", *arguments, "--joints", 14)
         assert (code, stdout, stderr.count("\n")) == (2, "", 1)
         assert "--joints" in stderr
+
+
+@pytest.mark.parametrize("name", ["run/model.safetensors", "dense.xml"])
+def test_info_says_what_it_reads(handfast_command, name):
+    code, _, stderr = handfast_command("info", name)
+    assert code == 2 and "info reads packaged models, .onnx files and exported folders" in stderr

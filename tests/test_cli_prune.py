@@ -74,7 +74,11 @@ BAD_INPUT = {
     "both ways": ("dense-lean-l3", ("--level", "3", "--supervised"), "choose one"),
     "no head": ("dense-lean-l3", ("--level", "2"), "level 2: expected one stack with a head there"),
     "a level of two": ("dense-2stack", ("--level", "4"), "got 2 with heads"),
-    "a nameless net": ("dense-lean-l3", ("--supervised",), "no dense-... network has joints 14, stacks 1"),
+    "a nameless net": (
+        "dense-lean-l3",
+        ("--supervised",),
+        "no dense-... network in models has joints 14, stacks 1",
+    ),
 }
 
 
@@ -96,3 +100,12 @@ def test_other_networks_are_refused(handfast_command, tmp_path):
         "prune", toflike, "--level", "3", "--out", tmp_path / "out.safetensors"
     )
     assert code == 2 and "expected dense regression, got tofnet-tof8" in stderr
+
+
+def test_a_packaged_checkpoint_is_known_by_name(handfast_command, tmp_path):
+    code, _, stderr = handfast_command(
+        "prune", "dense-hand21", "--level", "3", "--out", tmp_path / "l3.safetensors"
+    )
+    assert code == 2 and "level 3: expected one stack with a head there" in stderr
+    code, stdout, _ = handfast_command("prune", "dense-hand21", "--level", "4", "--out", out, "--json")
+    assert code == 0 and json.loads(stdout.splitlines()[-1])["model"] == "dense-hand21"

@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict
 from functools import partial
 from itertools import groupby
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -62,6 +63,8 @@ def info(
 def _facts_of_card(model: str) -> dict:
     from handfast.runtime.model import PACKAGED, read_card
 
+    if Path(model).suffix in (".safetensors", ".xml"):
+        raise HandfastError(f"{model}: info reads packaged models, .onnx files and exported folders")
     card = read_card(model)
     costs = ("parameters", "macs", "flops", "early_out_macs", "early_out_flops")
     of_loops = ("loops", "loop_macs", "loop_flops", "exit_rule", "hand")

@@ -21,7 +21,8 @@ PRUNE_EXAMPLES = (
 
 def prune(
     model: Annotated[
-        Path, typer.Argument(help="model.safetensors of a dense-... run.", metavar="CHECKPOINT")
+        str,
+        typer.Argument(help="model.safetensors of a dense-... run, or a packaged one.", metavar="CHECKPOINT"),
     ],
     out: Annotated[Path, typer.Option(help="The checkpoint to write.", metavar="FILE.safetensors")],
     stacks: Annotated[
@@ -60,9 +61,9 @@ def prune(
     with training_libraries():
         from handfast.models import pruning
         from handfast.models.dense_regression import DenseRegression
-        from handfast.training.checkpoint import load_checkpoint, save_checkpoint
+        from handfast.training.checkpoint import checkpoint_path, load_checkpoint, save_checkpoint
 
-    net, card = load_checkpoint(model)
+    net, card = load_checkpoint(checkpoint_path(model))
     if not isinstance(net, DenseRegression):
         raise HandfastError(f"{model}: expected dense regression, got {card['name']}")
     norms = pruning.stack_norms(net)

@@ -11,9 +11,10 @@ from handfast.bench import stages
 from handfast.bench.stages import example_frame, fold_normalisation, measure_stages
 from handfast.codecs.dense import decode_joints
 from handfast.errors import HandfastError
+from handfast.runtime.dense import load_dense
 from handfast.sensors.depth_crop import VALID_ABOVE
 from handfast.skeleton import NYU14
-from handfast.training.checkpoint import load_checkpoint
+from handfast.training.checkpoint import checkpoint_path, load_checkpoint
 
 
 def unwatched(items, what, total):
@@ -82,3 +83,10 @@ def test_openvinos_file_runs_there_alone(dense_onnx, tmp_path):
     torch_row, onnx_row, own = measure_stages(str(tmp_path / "net.xml"), backends, 1, 0.01, unwatched)
     assert own.problem is None and own.fps > 0
     assert "checkpoints" in torch_row.problem and onnx_row.problem.endswith("runs in OpenVINO alone")
+
+
+def test_a_packaged_network_is_timed_as_it_is_packaged(tmp_path):
+    net, path = stages._network("dense-hand21", tmp_path)
+    trained, card = load_checkpoint(checkpoint_path("dense-hand21"))
+    assert all(torch.equal(tensor, net.state_dict()[name]) for name, tensor in trained.state_dict().items())
+    assert load_dense(path).card.input == card["input"]

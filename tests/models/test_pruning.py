@@ -58,5 +58,5 @@ def test_a_stack_is_kept_without_what_was_measured_of_both(kept, supervised, nam
 
 def test_what_has_no_name_is_refused():
     """Half the features stay half, which no net of one stack has."""
-    with pytest.raises(HandfastError, match=r"has joints 14, stacks 1, .* features 64; choose another level"):
+    with pytest.raises(HandfastError, match=r"has joints 14, stacks 1, .* features 64; cut or keep"):
         prune(MODELS["dense-2stack-half"](), card_of("dense-2stack-half"), 0, None, False)

@@ -28,7 +28,7 @@ from handfast.models.dense_regression import ConvRenorm, DenseRegression
 from handfast.runtime.dense import Engine, load_dense
 from handfast.sensors.depth_crop import DepthCrop, box_about, crop_hand
 from handfast.skeleton import SKELETONS
-from handfast.training.checkpoint import load_checkpoint
+from handfast.training.checkpoint import checkpoint_path, load_checkpoint
 from handfast.training.dense_regression import DenseRecipe
 from handfast.training.loop import model_card
 
@@ -65,7 +65,7 @@ def measure_stages(
 ) -> tuple[StageRow, ...]:
     """Time a network of dense regression in some of ``BACKENDS``, all in turns on one core; a row each.
 
-    name_or_path: a name in MODELS, whose weights are random then; a checkpoint; or what ``load_dense`` takes,
+    name_or_path: a name in MODELS, whose weights are random unless it is packaged; a checkpoint; or what ``load_dense`` takes,
     which PyTorch cannot run. seconds, watch: as ``measure`` has them. The times are the quietest medians.
 
     Decoded is what a network would say that makes no mistakes, so that its time does not hang on training.
@@ -119,8 +119,9 @@ def _cut_out(frame: DepthFrame) -> DepthCrop:
 
 def _network(name_or_path: str, folder: Path) -> tuple[DenseRegression | None, Path | str]:
     """The net, if it is one that PyTorch can run, and what ``load_dense`` takes."""
-    if name_or_path.endswith(".safetensors"):
-        net, card = load_checkpoint(Path(name_or_path))
+    checkpoint = checkpoint_path(name_or_path)
+    if checkpoint.suffix == ".safetensors":
+        net, card = load_checkpoint(checkpoint)
         if not isinstance(net, DenseRegression):
             raise HandfastError(f"{name_or_path}: {card['name']} is timed once it is exported")
     elif name_or_path in MODELS and name_or_path.startswith("dense-"):

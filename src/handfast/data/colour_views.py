@@ -164,7 +164,8 @@ def open_colour_views(folder: Path, mix: Mix, seed: int, photos: Path | None = N
     """A folder made by ``handfast synth bench-rgb`` -> views of train/, validated on validation/.
 
     photos: a folder of labelled photos, see ``photos.py``, to mix in; then validation has views of the
-    held-out ones too, if there are any. Raises HandfastError when anything is missing or broken, and for another benchmark.
+    held-out ones too, if there are any. Raises HandfastError when anything is missing or broken, and for
+    another benchmark.
     """
     held_out = load_frames(folder, "validation")
     alone = replace(mix, composite_share=0.0)

@@ -57,4 +57,4 @@ def name_of(config: dict) -> str:
         if builder.keywords == config:
             return name
     described = ", ".join(f"{name} {value}" for name, value in config.items())
-    raise HandfastError(f"no dense-... network has {described}; choose another level to keep")
+    raise HandfastError(f"no dense-... network in models has {described}; cut or keep something else")

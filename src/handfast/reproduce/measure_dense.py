@@ -82,9 +82,11 @@ def time_stages(model: str, gmacs: float) -> dict[str, StageScore]:
         "network": fastest.network_ms,
         "decoding": fastest.decode_ms,
     }
-    return {stage: score(ms, fastest.backend) for stage, ms in stages_ms.items()} | {
-        row.backend: score(row.total_ms, row.backend) for row in timed
-    } | {f"{lean.backend}-lean": score(lean.total_ms, lean.backend, lean_gmacs)}
+    return (
+        {stage: score(ms, fastest.backend) for stage, ms in stages_ms.items()}
+        | {row.backend: score(row.total_ms, row.backend) for row in timed}
+        | {f"{lean.backend}-lean": score(lean.total_ms, lean.backend, lean_gmacs)}
+    )
 
 
 def _on_one_crop(model: DenseModel, samples: Samples) -> Callable[[], object]:

@@ -87,14 +87,19 @@ def load_checkpoint(path: Path, mano: Path | None = None) -> tuple[nn.Module, di
     return net.eval(), card
 
 
+def checkpoint_path(name_or_path: str) -> Path:
+    """Of a packaged checkpoint, by its model's name, or of a file."""
+    packaged = files("handfast") / "assets" / f"{name_or_path}.safetensors"
+    return packaged if name_or_path in MODELS and packaged.is_file() else Path(name_or_path)
+
+
 def initialise_from(net: nn.Module, name_or_path: str, prefix: str = "") -> int:
     """Copy the tensors of a checkpoint that ``net`` has under the same name and shape; -> how many.
 
     The checkpoint is a packaged one, by its model's name, or a file. prefix: what the names of its tensors
     have before them in the net, where it is of a part. Raises HandfastError if no tensor fits.
     """
-    packaged = files("handfast") / "assets" / f"{name_or_path}.safetensors"
-    path = packaged if name_or_path in MODELS and packaged.is_file() else Path(name_or_path)
+    path = checkpoint_path(name_or_path)
     tensors, _ = read_tensors(path)
     own = net.state_dict()
     named = {prefix + k: v for k, v in tensors.items()}
