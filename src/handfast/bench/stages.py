@@ -65,8 +65,9 @@ def measure_stages(
 ) -> tuple[StageRow, ...]:
     """Time a network of dense regression in some of ``BACKENDS``, all in turns on one core; a row each.
 
-    name_or_path: a name in MODELS, whose weights are random unless it is packaged; a checkpoint; or what ``load_dense`` takes,
-    which PyTorch cannot run. seconds, watch: as ``measure`` has them. The times are the quietest medians.
+    name_or_path: a name in MODELS, whose weights are random unless it is packaged; a checkpoint; or what
+    ``load_dense`` takes, which PyTorch cannot run. seconds, watch: as ``measure`` has them. The times are the
+    quietest medians.
 
     Decoded is what a network would say that makes no mistakes, so that its time does not hang on training.
 
