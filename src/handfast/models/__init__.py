@@ -7,7 +7,7 @@ from handfast.models.baselines import densenet121, mobilenetv2
 from handfast.models.dense_regression import LEVELS, DenseRegression
 from handfast.models.dirnet import DIRNet
 from handfast.models.hourglass import HourglassEncoder
-from handfast.models.tofnet import ToFNet
+from handfast.models.tofnet import SMALL_TIERS, ToFNet
 from handfast.models.tofnet_encoder import ToFNetEncoder
 
 
@@ -40,11 +40,7 @@ MODELS = {
     "tofnet-tof8": partial(
         ToFNet,
         keypoints_per_hand=8,
-        tier1_channels=16,
-        tier2_channels=32,
-        tier2_middle=20,
-        tier3_channels=64,
-        tier3_middle=48,
+        **SMALL_TIERS,
         decoder_groups=16,
         skip=False,
         summary_channels=32,

@@ -23,6 +23,14 @@ from handfast.structures import KEY_POSES, ORIENTATIONS
 INPUT_HEIGHT, INPUT_WIDTH = 120, 160
 HEATMAP_STRIDE = 2
 TIER2_GROUPS, TIER3_GROUPS = 4, 8
+# An encoder within the paper's budget.
+SMALL_TIERS = {
+    "tier1_channels": 16,
+    "tier2_channels": 32,
+    "tier2_middle": 20,
+    "tier3_channels": 64,
+    "tier3_middle": 48,
+}
 
 
 class Features(NamedTuple):

@@ -12,9 +12,9 @@ from torch.nn import functional as F
 from handfast.errors import HandfastError
 from handfast.models.ace import FEATURE_RANGE, Encoding
 from handfast.models.layers import ConvNorm
-from handfast.models.tofnet import HEATMAP_STRIDE, ToFNet
+from handfast.models.tofnet import HEATMAP_STRIDE, SMALL_TIERS, ToFNet
 
-TRUNK_CHANNELS, TRUNK_STRIDE = 64, 8
+TRUNK_STRIDE = 8
 HEAD_CHANNELS, BOTTOM = 64, 4
 
 
@@ -31,21 +31,16 @@ class ToFNetEncoder(nn.Module):
         if input_px < 64 or input_px % 64:
             raise HandfastError(f"input_px: expected a multiple of 64, got {input_px}")
         self.input_px, self.joints, self.feature_size = input_px, joints, feature_size
-        # The tiers of tofnet-tof8, within the paper's budget.
         self.net = ToFNet(
             keypoints_per_hand=joints,
-            tier1_channels=16,
-            tier2_channels=32,
-            tier2_middle=20,
-            tier3_channels=TRUNK_CHANNELS,
-            tier3_middle=48,
+            **SMALL_TIERS,
             decoder_groups=1,
             skip=True,
             summary_channels=32,
             hands=1,
         )
         self.shrink = nn.Sequential(
-            ConvNorm(joints + TRUNK_CHANNELS, HEAD_CHANNELS, 1),
+            ConvNorm(joints + SMALL_TIERS["tier3_channels"], HEAD_CHANNELS, 1),
             nn.MaxPool2d(2),
             ConvNorm(HEAD_CHANNELS, HEAD_CHANNELS, 3),
             nn.MaxPool2d(input_px // (2 * TRUNK_STRIDE * BOTTOM)),
