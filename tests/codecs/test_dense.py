@@ -89,6 +89,22 @@ def test_targets_at_a_cell_by_hand():
     np.testing.assert_allclose(maps.unit_vectors[0, :, 10, 20], ray, atol=1e-4)
 
 
+def test_a_joint_without_a_label_has_empty_maps_and_leaves_the_others_alone():
+    crop = crop_of(0)
+    joints_mm = joints_near(1, crop, 32)
+    partly_mm = joints_mm.copy()
+    partly_mm[[2, 5]] = np.nan
+    lost = np.isin(np.arange(14), [2, 5])
+    for all_maps, maps in zip(
+        encode_joints(joints_mm, crop, 32), encode_joints(partly_mm, crop, 32), strict=True
+    ):
+        assert maps.dtype == np.float32 and not maps[lost].any()
+        np.testing.assert_array_equal(maps[~lost], all_maps[~lost])
+    found_mm, scores = decode_joints(batched(encode_joints(partly_mm, crop, 32)), [crop])
+    np.testing.assert_array_equal(np.isnan(found_mm[0]).all(axis=1), lost)
+    assert not scores[0, lost].any()
+
+
 def test_beyond_80_mm_and_off_the_hand_there_are_no_vectors():
     crop = crop_of(3, 0.5)
     joints_mm = joints_near(3, crop, 32)

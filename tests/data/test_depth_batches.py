@@ -66,6 +66,29 @@ def test_degraded_crops_lose_some_depth(source):
     assert 0.8 < (degraded > NO_DEPTH).sum() / (clean > NO_DEPTH).sum() < 1.05
 
 
+def test_torn_hands_lose_the_joints_in_the_hole_and_no_others(source):
+    whole, torn = (
+        DepthBatches(source.frames, 5, DepthMix(degraded_share=0.0, torn_share=share)).batch(0, 60)
+        for share in (0.0, 1.0)
+    )
+    gone = np.isnan(torn["joints_mm"]).any(axis=2)
+    # Where so little is left that there is no crop, another frame comes instead.
+    same = [(torn["joints_mm"][i] == whole["joints_mm"][i])[~gone[i]].all() for i in range(60)]
+    assert np.mean(same) > 0.75
+    # From a few joints to all of them.
+    assert gone.any(axis=1).all() and gone.all(axis=1).any() and (gone.sum(axis=1) < 11).any()
+    holes, surfaces = [], []
+    for i in np.flatnonzero(same):
+        sample = {name: values[i] for name, values in torn.items()}
+        camera = Camera(*sample["intrinsics"], CROP_PX, CROP_PX)
+        points_px = camera.project(whole["joints_mm"][i])
+        inside = ((points_px > 0) & (points_px < CROP_PX - 1)).all(axis=1)
+        surface_mm = surface_at(sample, points_px)
+        holes += np.isnan(surface_mm[gone[i] & inside]).tolist()
+        surfaces += np.isfinite(surface_mm[~gone[i] & inside]).tolist()
+    assert np.mean(holes) > 0.97 and np.mean(surfaces) > 0.75
+
+
 def test_validation_is_of_other_people_and_as_taken(source):
     (first, *_) = source.validation["crops"]
     assert len(source.validation["crops"]) > 1
@@ -85,7 +108,7 @@ def test_other_benchmarks_are_refused(tof_folder):
 
 
 @pytest.mark.parametrize(
-    ("values", "message"), [({"turn_rad": 4.0}, "turn_rad"), ({"degraded_share": 2.0}, "share")]
+    ("values", "message"), [({"turn_rad": 4.0}, "turn_rad"), ({"degraded_share": 2.0}, "degraded"), ({"torn_share": -0.1}, "torn")]
 )
 def test_a_mix_that_cannot_be_meant_is_refused(values, message):
     with pytest.raises(HandfastError, match=message):

@@ -146,6 +146,24 @@ def test_a_data_set_is_learnt_with_its_own_joints(recipe, nyu_folder, tmp_path):
     assert load_checkpoint(tmp_path / MODEL_FILE)[1]["trained_on"] == "2 frames of NYU hand pose"
 
 
+def test_one_stack_goes_on_from_the_two_of_a_data_set(nyu_folder, tmp_path):
+    """As the two recipes for NYU do it, on a frame or two."""
+    short = {"epochs": 0.0, "steps": 1, "batch_size": 2, "warmup_steps": 0}
+    two = replace(load_recipe("pruned2019-nyu"), **short)
+    train(two, open_data(two, nyu_folder), tmp_path / "nyu")
+    one = replace(
+        load_recipe("pruned2019-nyu-1stack"),
+        **short | {"init_from": str(tmp_path / "nyu" / MODEL_FILE), "learning_rate": 1e-12},
+    )
+    train(one, open_data(one, nyu_folder), tmp_path / "one")
+    before, after = (load_checkpoint(tmp_path / name / MODEL_FILE)[0].state_dict() for name in ("nyu", "one"))
+    shared = [name for name, values in after.items() if values.is_floating_point() and name in before]
+    weights = [name for name in shared if name.endswith("weight")]
+    assert len(weights) > 100 and not [name for name in before if name.startswith("stacks.0") and name not in after]
+    for name in weights:
+        np.testing.assert_allclose(after[name], before[name], atol=1e-5, err_msg=name)
+
+
 OF_NYU = 'model = "dense-lean"\nskeleton = "nyu14"\ndataset = "nyu"\nsteps = 2\n'
 
 

@@ -34,8 +34,9 @@ class DenseMaps(NamedTuple):
 
 
 def encode_joints(joints_mm: np.ndarray, crop: DepthCrop, size: int) -> DenseMaps:
-    """Joints (J, 3) in camera space -> float32 maps of ``size`` x ``size`` cells."""
-    at_px = cell_centres_px(size)
+    """Joints (J, 3) in camera space -> float32 maps of ``size`` x ``size`` cells. The maps of a joint that is
+    NaN are 0."""
+    at_px = cell_centres_px(size).astype(np.float32)
     x_px, y_px = crop.camera.project(joints_mm).T[..., None].astype(np.float32)
     across_px = np.hypot((at_px - x_px)[:, None, :], (at_px - y_px)[:, :, None])
     cone_px = np.float32(CONE_CELLS * CROP_PX / size)
@@ -46,9 +47,12 @@ def encode_joints(joints_mm: np.ndarray, crop: DepthCrop, size: int) -> DenseMap
     distance = np.sqrt((way * way).sum(axis=1))
     within = on_hand & (distance < REACH_MM)
     return DenseMaps(
-        heatmaps_2d=np.maximum(1 - across_px / cone_px, 0),
+        # fmax and comparisons take NaN for nothing.
+        heatmaps_2d=np.fmax(1 - across_px / cone_px, np.float32(0)),
         heatmaps_3d=np.where(within, 1 - distance / np.float32(REACH_MM), 0),
-        unit_vectors=way * (within / np.maximum(distance, np.float32(1e-6)))[:, None],
+        unit_vectors=np.where(
+            within[:, None], way / np.fmax(distance, np.float32(1e-6))[:, None], np.float32(0)
+        ),
     )
 
 

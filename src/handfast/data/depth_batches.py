@@ -27,6 +27,9 @@ RIGHT = SIDES.index("right")
 CUBE_MM, CENTRE_ERROR_MM = 300.0, 12.0
 SCALE_RANGE, ASPECT_RANGE = (0.85, 1.15), (0.9, 1.1)
 NOISE_MM, HOLES, HOLE_PX = 2.0, 3, (2, 9)
+# How much of a torn hand is missing, as a share of its length that way, and how much farther the hole goes: with
+# all of the hand, and more, what is left is its arm and whatever else is near.
+TORN, TORN_BEYOND = (0.2, 1.1), (0.1, 1.0)
 VALIDATION_BATCH, VALIDATION_BATCHES = 50, 10
 # Frames in a row whose hand cannot be cut out, before the data are taken to be wrong.
 MOST_WITHOUT_HAND = 20
@@ -35,16 +38,19 @@ MOST_WITHOUT_HAND = 20
 @dataclass(frozen=True)
 class DepthMix:
     """What is done to the frames. turn_rad: the farthest turn about the viewing axis. degraded_share: of the
-    crops, those with more noise and holes than the sensor gave them."""
+    crops, those with more noise and holes than the sensor gave them. torn_share: of the crops, those in which a
+    quarter of the hand or more is a hole and the joints there have no label."""
 
     turn_rad: float = float(np.pi)
     degraded_share: float = 0.5
+    torn_share: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.turn_rad <= np.pi:
             raise HandfastError(f"data: turn_rad must be in 0..pi, got {self.turn_rad}")
-        if not 0 <= self.degraded_share <= 1:
-            raise HandfastError(f"data: degraded_share must be in 0..1, got {self.degraded_share}")
+        for name in ("degraded_share", "torn_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise HandfastError(f"data: {name} must be in 0..1, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,8 +131,8 @@ class DepthBatches:
 
     def batch(self, step: int, batch_size: int) -> Batch:
         """Batch number ``step``: depth (b, 128, 128) float32 as ``DepthCrop.depth``, intrinsics (b, 4) of the
-        crops' cameras, centre_mm (b, 3) and joints_mm (b, J, 3) in camera space, float64. Every pass over
-        the data has its own order. Raises HandfastError where one frame after the other shows no hand."""
+        crops' cameras, centre_mm (b, 3) and joints_mm (b, J, 3) in camera space, float64, NaN where a hand
+        is torn. Every pass over the data has its own order. Raises HandfastError where one frame after the other shows no hand."""
         samples = [self._sample(step * batch_size + i) for i in range(batch_size)]
         return {name: np.stack([s[name] for s in samples]) for name in samples[0]}
 
@@ -219,8 +225,30 @@ def _augmented(
     error_mm = CENTRE_ERROR_MM * rng.standard_normal(3)
     if rng.random() < mix.degraded_share:
         turned_mm = _degraded(rng, turned_mm)
-    box = frames.box(camera, joints_mm, error_mm, rng.uniform(*SCALE_RANGE))
-    return crop_hand(turned_mm, camera, box), joints_mm
+    scale = rng.uniform(*SCALE_RANGE)
+    if rng.random() >= mix.torn_share:
+        return crop_hand(turned_mm, camera, frames.box(camera, joints_mm, error_mm, scale)), joints_mm
+    left_mm, gone = _torn(rng, turned_mm, turned_px)
+    if not gone.all():
+        # A finder sees what is left, and takes the middle of that.
+        error_mm += rng.random() * (joints_mm[~gone].mean(axis=0) - joints_mm.mean(axis=0))
+    box = frames.box(camera, joints_mm, error_mm, scale)
+    return crop_hand(left_mm, camera, box), np.where(gone[:, None], np.nan, joints_mm)
+
+
+def _torn(
+    rng: np.random.Generator, depth_mm: np.ndarray, joints_px: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """A picture without what lies in a strip across the hand, from somewhere on it to beyond its end, and
+    which of its joints (J, 2) are there."""
+    angle = rng.uniform(0, 2 * np.pi)
+    along = joints_px @ (np.cos(angle), np.sin(angle))
+    last, length = along.max(), np.ptp(along)
+    first = last - length * rng.uniform(*TORN)
+    rows, columns = np.indices(depth_mm.shape)
+    place = columns * np.cos(angle) + rows * np.sin(angle)
+    hole = (place >= first) & (place <= last + length * rng.uniform(*TORN_BEYOND))
+    return np.where(hole, 0, depth_mm).astype(depth_mm.dtype), along >= first
 
 
 def _degraded(rng: np.random.Generator, depth_mm: np.ndarray) -> np.ndarray:
