@@ -32,9 +32,7 @@ BEYOND_MM = 300.0  # behind a real hand: what is farther away is not erased with
 
 def real_hands(options: argparse.Namespace, tracker: DenseTracker) -> Iterator[tuple[Frame, np.ndarray]]:
     """Frames with the joints (K, 3) in mm that are found in them."""
-    source = open_source(
-        options.depth, intrinsics=options.intrinsics, depth_unit_mm=options.depth_unit_mm
-    )
+    source = open_source(options.depth, intrinsics=options.intrinsics, depth_unit_mm=options.depth_unit_mm)
     for frame in source:
         for _, poses in tracker.track([frame]):
             if poses:
@@ -56,12 +54,17 @@ def torn(frame: Frame, joints_mm: np.ndarray) -> dict[str, list[Frame]]:
     (left, top), (right, bottom) = np.rint(low - margin).astype(int), np.rint(high + margin).astype(int)
     left, top = max(left, 0), max(top, 0)
     x, y = (left + right) // 2, (top + bottom) // 2
-    whole = np.s_[top:bottom, left:right]
-    halves = np.s_[top:bottom, left:x], np.s_[top:bottom, x:right], np.s_[top:y, left:right], np.s_[y:bottom, left:right]
+    rows, columns = slice(top, bottom), slice(left, right)
+    halves = [
+        (rows, slice(left, x)),
+        (rows, slice(x, right)),
+        (slice(top, y), columns),
+        (slice(y, bottom), columns),
+    ]
     near = 1e3 * frame.depth_m() < np.nanmax(joints_mm[:, 2]) + BEYOND_MM
     return {
         "half": [_without(frame, half, np.ones_like(near)) for half in halves],
-        "none": [_without(frame, whole, near)],
+        "none": [_without(frame, (rows, columns), near)],
     }
 
 

@@ -96,7 +96,9 @@ def ace_checkpoint(tmp_path_factory):
     from handfast.training.loop import model_card
 
     mix = ClipMix(ColourMix(input_px=128))
-    recipe = AceRecipe(model="ace-half", skeleton="hand21", epochs=1, data=mix)
+    recipe = AceRecipe(model="ace-hourglass-half", skeleton="hand21", epochs=1, data=mix)
     path = tmp_path_factory.mktemp("ace") / "net.safetensors"
-    save_checkpoint(path, MODELS["ace-half"](), model_card(recipe, "noise", 0, {"clips_p_fine": 0.25}))
+    save_checkpoint(
+        path, MODELS["ace-hourglass-half"](), model_card(recipe, "noise", 0, {"clips_p_fine": 0.25})
+    )
     return path

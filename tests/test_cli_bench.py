@@ -190,7 +190,7 @@ def test_the_table_of_the_gate(handfast_command, ace_checkpoint, monkeypatch):
 
 @pytest.mark.parametrize(("arguments", "complaint"), [
     (("ace", "--backends", "c"), "error: --backends: expected some of onnxruntime, openvino, got c"),
-    (("ace-half", "--plot", "bench.png"), "error: --plot: not for ACE"),
+    (("ace-hourglass-half", "--plot", "bench.png"), "error: --plot: not for ACE"),
     (("tofnet-tof8", "--p-fine", "0.1"), "error: --p-fine: expected an ACE, got tofnet-tof8"),
     (("dirnet", "--backends", "c"), "error: --backends: expected some of onnxruntime, openvino, got c"),
     (("dirnet", "--plot", "bench.png"), "error: --plot: not for DIR-Net"),

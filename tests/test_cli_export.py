@@ -203,9 +203,9 @@ def test_a_checkpoint_of_ace_becomes_a_folder_that_runs_and_says_what_it_costs(
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (("--to", "c", "--out", "net"), "--to c: expected a net on whole images, got ace-half"),
-        (("--out", "net.onnx"), "--out: expected a folder for the files of ace-half"),
-        (("--mano", "m.pkl", "--out", "net"), "ace-half moves no MANO hand; leave --mano out"),
+        (("--to", "c", "--out", "net"), "--to c: expected a net on whole images, got ace-hourglass-half"),
+        (("--out", "net.onnx"), "--out: expected a folder for the files of ace-hourglass-half"),
+        (("--mano", "m.pkl", "--out", "net"), "ace-hourglass-half moves no MANO hand; leave --mano out"),
     ],
 )
 def test_what_cannot_be_made_of_ace(

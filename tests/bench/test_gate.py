@@ -107,15 +107,15 @@ def test_a_report_is_of_all_frames(folders, monkeypatch):
 
 def test_a_bare_name_needs_a_share_and_is_exported_first():
     with pytest.raises(HandfastError, match="say so with --p-fine"):
-        measure_gate("ace-half", None, ["onnxruntime"], 1, 0.01, unwatched)
-    (report,) = measure_gate("ace-half", 0.5, ["onnxruntime"], 1, 0.01, unwatched)
+        measure_gate("ace-hourglass-half", None, ["onnxruntime"], 1, 0.01, unwatched)
+    (report,) = measure_gate("ace-hourglass-half", 0.5, ["onnxruntime"], 1, 0.01, unwatched)
     assert report.p_fine == 0.5 and min(report.coarse_ms, report.fine_ms, report.mean_ms) > 0
 
 
 def test_a_folder_of_that_name_is_what_is_meant(folders, tmp_path, monkeypatch):
-    shutil.copytree(folders["gaussian"], tmp_path / "ace-half")
+    shutil.copytree(folders["gaussian"], tmp_path / "ace-hourglass-half")
     monkeypatch.chdir(tmp_path)
-    (report,) = measure_gate("ace-half", None, ["onnxruntime"], 1, 0.01, unwatched)
+    (report,) = measure_gate("ace-hourglass-half", None, ["onnxruntime"], 1, 0.01, unwatched)
     assert report.p_fine == 0.25  # as its card says
 
 

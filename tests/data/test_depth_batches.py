@@ -108,7 +108,12 @@ def test_other_benchmarks_are_refused(tof_folder):
 
 
 @pytest.mark.parametrize(
-    ("values", "message"), [({"turn_rad": 4.0}, "turn_rad"), ({"degraded_share": 2.0}, "degraded"), ({"torn_share": -0.1}, "torn")]
+    ("values", "message"),
+    [
+        ({"turn_rad": 4.0}, "turn_rad"),
+        ({"degraded_share": 2.0}, "degraded_share"),
+        ({"torn_share": -0.1}, "torn_share"),
+    ],
 )
 def test_a_mix_that_cannot_be_meant_is_refused(values, message):
     with pytest.raises(HandfastError, match=message):

@@ -13,6 +13,7 @@ from handfast.export.ace import export_ace
 from handfast.export.card import CARD_KEY
 from handfast.models.ace import GATES, AceNet
 from handfast.models.cost import network_cost
+from handfast.models.dirnet_encoder import DIRNetEncoder
 from handfast.models.hourglass import HourglassEncoder
 
 COARSE, FINE, SIZE_PX = (32, 4), (64, 8), 64
@@ -87,7 +88,7 @@ def test_every_graph_equals_its_part_over_a_clip(net, folder, gate):
         seen = {}
         for name in ("coarse", "fine"):
             encoding = getattr(net, name)(image[None])
-            heatmaps, seen[name] = sessions[name].run(None, {"image": image[None].numpy()})
+            seen[name], heatmaps = sessions[name].run(None, {"image": image[None].numpy()})
             np.testing.assert_allclose(seen[name], encoding.features.numpy(), atol=1e-5)
             largest = np.abs(encoding.heatmaps.numpy()).max()
             np.testing.assert_allclose(heatmaps, encoding.heatmaps.numpy(), atol=1e-5 * largest)
@@ -106,6 +107,19 @@ def test_every_graph_equals_its_part_over_a_clip(net, folder, gate):
         np.testing.assert_allclose(joints_cm, expected_cm.numpy(), atol=1e-4)
         found = {"h": h, "c": c, "h1": found["h"], "h2": found["h1"]}
     assert np.ptp(said) > 0.01 and np.abs(joints_cm).max() > 0.1
+
+
+@torch.no_grad()
+def test_an_encoder_without_heatmaps_gives_features_alone(tmp_path):
+    torch.manual_seed(0)
+    net = AceNet(HourglassEncoder(*COARSE), DIRNetEncoder(SIZE_PX, 1, 4), "gaussian", hidden=32).eval()
+    export_ace(net, card_of("gaussian"), tmp_path / "net")
+    sessions = sessions_of(tmp_path / "net")
+    outputs = {name: [out.name for out in sessions[name].get_outputs()] for name in ("coarse", "fine")}
+    assert outputs == {"coarse": ["features", "heatmaps"], "fine": ["features"]}
+    image = clip(1)
+    (features,) = sessions["fine"].run(None, {"image": image.numpy()})
+    np.testing.assert_allclose(features, net.fine(image).features.numpy(), atol=1e-5)
 
 
 def test_exporting_leaves_the_net_as_it_was(tmp_path):

@@ -69,21 +69,24 @@ def test_frames_without_3d_teach_heatmaps_alone():
 
 def test_equation_13_sums_over_coarse_fine_and_lstm():
     known = torch.zeros(2, 3, 4, 3)
-    z_fine = torch.tensor([[0.0, 0.0, 0.9], [0.3, 0.6, 0.0]])
+    z_fine = torch.tensor([[1.0, 0.0, 0.6], [0.9, 0.6, 0.0]])
     output = AceOutput((encoding(known + 0.5), encoding(known + 2.0)), known + 1.0, z_fine)
     losses = adaptive_losses(output, known, fine_rate=0.1)
     assert losses["encoders"].item() == pytest.approx(0.125 + 1.5)
     assert losses["lstm"].item() == pytest.approx(0.5)
-    assert losses["rate"].item() == pytest.approx(0.04)  # both clips have a mean of 0.3
+    assert losses["rate"].item() == pytest.approx(0.04)  # but for the first frames the mean is 0.3
 
 
-def test_the_rate_is_held_in_each_clip():
-    """One clip always fine and one never are not the same as half of each."""
-    known = torch.zeros(2, 4, 1, 3)
-    apart = torch.tensor([[1.0] * 4, [0.0] * 4])
-    even = torch.tensor([[0.0, 1.0] * 2] * 2)
-    rates = [adaptive_losses(AceOutput((), known, z), known, 0.5)["rate"].item() for z in (apart, even)]
-    assert rates == pytest.approx([0.25, 0.0])
+def test_the_rate_is_held_over_all_clips_and_without_their_first_frames():
+    """A clip that needs no fine look leaves it to another; that of a first frame is free."""
+    known = torch.zeros(2, 5, 1, 3)
+    apart = torch.tensor([[1.0] * 5, [1.0, 0.0, 0.0, 0.0, 0.0]])
+    even = torch.tensor([[0.0, 0.0, 1.0, 0.0, 1.0]] * 2)
+    never = torch.zeros(2, 5)
+    rates = [
+        adaptive_losses(AceOutput((), known, z), known, 0.5)["rate"].item() for z in (apart, even, never)
+    ]
+    assert rates == pytest.approx([0.0, 0.0, 0.25])
 
 
 def test_without_a_gate_there_is_no_rate():

@@ -101,3 +101,23 @@ def test_dirnet_is_its_checkpoint():
         np.testing.assert_allclose(hand.joints_m, expected.joints_3d[i].numpy(), atol=1e-5)
         pixels = (1 + expected.joints_2d[i].numpy()) / 2 * 128 - 0.5
         np.testing.assert_allclose(hand.keypoints_px, pixels, atol=1e-2)
+
+
+def test_ace_is_its_checkpoint():
+    """Over a clip of noise, the fine encoder asked for as the card has it, always and never."""
+    from handfast.runtime.ace import load_ace
+
+    net, card = checkpoint("ace")
+    assert read_card("ace").name == card["name"] == "ace"
+    images = np.random.default_rng(0).integers(0, 256, (4, 128, 128, 3), dtype=np.uint8)
+    for threshold in (None, 0.0, 1.0):
+        model = load_ace("ace", threshold)
+        theirs, ours = None, net.initial_state(1)
+        for image in images:
+            hand, theirs = model.step(image, theirs)
+            tensor = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
+            with torch.inference_mode():
+                joints_cm, ours, used_fine = net.step(tensor, ours, model.threshold)
+            assert hand.used_fine == used_fine.item()
+            assert threshold is None or hand.used_fine == (threshold == 0.0)
+            np.testing.assert_allclose(100 * hand.joints_m, joints_cm[0].numpy(), atol=1e-3)

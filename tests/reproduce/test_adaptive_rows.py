@@ -27,7 +27,7 @@ def test_a_row_alone_brings_its_encoders_and_shares_them(folders, make, fake_tra
     trainer = fake_trainer()
     make(trainer, TABLE1, "adaptive")
     assert [recipe.model for recipe in trainer.recipes] == [
-        "hourglass-coarse-half", "hourglass-fine-half", "ace-half",
+        "hourglass-coarse-half", "hourglass-fine-half", "ace-hourglass-half",
     ]  # fmt: skip
     small = folders.runs / "fan2020" / "small"
     for role in ("coarse", "fine"):

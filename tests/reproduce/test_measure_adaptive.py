@@ -19,7 +19,7 @@ from handfast.training.checkpoint import save_checkpoint
 from handfast.training.families import load_recipe
 from handfast.training.loop import MODEL_FILE, model_card
 
-GATED = ["ace-half", "ace-neural-half", "ace-neural-temporal-half"]
+GATED = ["ace-hourglass-half", "ace-hourglass-neural-half", "ace-hourglass-neural-temporal-half"]
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +49,7 @@ def net_of(clips):
                 encoder(clips[0].flatten(0, 1))
             if isinstance(net, AceNet):
                 for parameter in [*net.gate.parameters(), *net.lstm.parameters()]:
-                    parameter.mul_(3 if model == "ace-half" else 8)
+                    parameter.mul_(3 if model == "ace-hourglass-half" else 8)
         return net.eval()
 
     return net_of
@@ -127,7 +127,7 @@ def test_motion_is_how_far_joints_go(dotted_folder, clips, net_of, tmp_path):
 
 
 def test_the_rest_of_a_net_reads_what_encoders_said(clips, net_of):
-    net, clip = net_of("ace-half"), clips[0][:, :2]
+    net, clip = net_of("ace-hourglass-half"), clips[0][:, :2]
     with torch.inference_mode():
         said = torch.stack([encoder(clip.flatten(0, 1)).features for encoder in encoders_in(net)], 1)
     joints_cm, _ = follow(reading(net), said.unflatten(0, (2, 2)), 0.5)
@@ -137,7 +137,7 @@ def test_the_rest_of_a_net_reads_what_encoders_said(clips, net_of):
 
 def test_the_cost_of_a_frame():
     """That of the encoders, and the LSTM and the gates' layers by hand."""
-    models = ("ace-half", "ace-neural-temporal-half", "lstm-mix-half", "lstm-fine-half")
+    models = ("ace-hourglass-half", "ace-hourglass-neural-temporal-half", "lstm-mix-half", "lstm-fine-half")
     with torch.device("meta"):
         ace, temporal, mix, fine_alone = (macs_by_rate(MODELS[name]().eval(), 128) for name in models)
     coarse, fine = (

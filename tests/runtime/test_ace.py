@@ -11,6 +11,7 @@ import torch
 from handfast.errors import HandfastError
 from handfast.export.ace import export_ace
 from handfast.models.ace import GATES, AceNet
+from handfast.models.dirnet_encoder import DIRNetEncoder
 from handfast.models.hourglass import HourglassEncoder
 from handfast.runtime.ace import AceState, load_ace
 from handfast.runtime.dirnet import load_dirnet
@@ -170,6 +171,16 @@ def test_keypoints_are_those_of_the_encoder_that_saw_most(net, gate, folders):
         assert np.abs(estimate.keypoints_px - others_px).max() > 3 * stride
 
 
+def test_keypoints_stay_the_coarse_ones_beside_a_fine_encoder_without_heatmaps(tmp_path):
+    net = made_net("gaussian")
+    net.fine = DIRNetEncoder(SIZE_PX, 0, 4).eval()
+    export_ace(net, card_of("gaussian"), tmp_path / "net")
+    (fine,), (coarse,) = (followed(load_ace(tmp_path / "net", t), clip(1))[0] for t in (0.0, 1.0))
+    assert fine.used_fine and not coarse.used_fine
+    assert np.abs(fine.joints_m - coarse.joints_m).max() > 1e-5
+    np.testing.assert_array_equal(fine.keypoints_px, coarse.keypoints_px)
+
+
 @pytest.mark.parametrize(("threshold", "stride"), [(1.0, 8), (0.0, 4)])
 def test_points_lie_between_the_cells_of_the_maps(folders, threshold, stride):
     """Of the coarse ones, and of the fine ones; what a net says is below zero as well."""
@@ -180,7 +191,7 @@ def test_points_lie_between_the_cells_of_the_maps(folders, threshold, stride):
     model = load_ace(folders("gaussian"), threshold)
     encoder = "coarse" if threshold else "fine"
     run = model.engines[encoder]
-    model = replace(model, engines=model.engines | {encoder: lambda given: [maps, run(given)[1]]})
+    model = replace(model, engines=model.engines | {encoder: lambda given: [run(given)[0], maps]})
     estimate, _ = model.step(clip()[0])
     np.testing.assert_allclose(estimate.keypoints_px, points * stride + (stride - 1) / 2, atol=0.1 * stride)
 
@@ -189,7 +200,7 @@ def test_of_maps_that_say_nothing_there_are_points_all_the_same(folders):
     model = load_ace(folders("gaussian"), 1.0)
     run = model.engines["coarse"]
     maps = np.full((1, 21, 8, 8), -0.1, np.float32)
-    model = replace(model, engines=model.engines | {"coarse": lambda given: [maps, run(given)[1]]})
+    model = replace(model, engines=model.engines | {"coarse": lambda given: [run(given)[0], maps]})
     estimate, _ = model.step(clip()[0])
     assert ((estimate.keypoints_px >= 0) & (estimate.keypoints_px < SIZE_PX)).all()
 

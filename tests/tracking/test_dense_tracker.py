@@ -170,14 +170,14 @@ def test_what_is_too_small_for_a_hand_is_none(sample, joints_mm):
 
 
 def test_a_hand_that_is_followed_may_be_less_sure_than_a_new_one(sample, joints_mm):
-    model = Oracle(joints_mm, score=0.55)
+    model = Oracle(joints_mm, score=0.63)
     tracker = DenseTracker(model, Finder(joints_mm))
     assert tracker.step(sample.frame) == []
     model.score = 0.8
     assert len(tracker.step(sample.frame)) == 1
-    model.score = 0.55
+    model.score = 0.63
     assert len(tracker.step(sample.frame)) == 1
-    model.score = 0.45
+    model.score = 0.61
     assert tracker.step(sample.frame) == []
 
 

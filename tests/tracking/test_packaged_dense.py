@@ -17,6 +17,14 @@ REAL = Path(__file__).parents[2].parent / "shared" / "real" / "depth_sr305"
 # Seeds and people of frames that nobody was trained on.
 UNSEEN = ((0, 32), (4, 36), (11, 35))
 
+needs_real = pytest.mark.skipif(
+    not REAL.is_dir(), reason="the real depth frames are not beside the repository"
+)
+
+
+def open_real():
+    return open_source(REAL, intrinsics=(476.007, 476.007, 313.683, 242.755), depth_unit_mm=0.125)
+
 
 @pytest.fixture(scope="module")
 def samples():
@@ -65,10 +73,35 @@ def test_where_there_is_no_depth_no_joint_is_seen(samples):
             assert not hand.visible[hand.keypoints_px[:, 0] < middle - 1].any()
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="the real depth frames are not beside the repository")
+def halves(low, high, shape):
+    """Slices of the left, right, upper and lower half of a box, which is cut to an image of this shape."""
+    (left, top), (right, bottom) = np.clip(np.rint([low, high]).astype(int), 0, shape[::-1])
+    x, y = (left + right) // 2, (top + bottom) // 2
+    return [np.s_[top:bottom, left:x], np.s_[top:bottom, x:right],
+            np.s_[top:y, left:right], np.s_[y:bottom, left:right]]  # fmt: skip
+
+
+@needs_real
+def test_of_half_a_hand_there_is_no_whole_wrong_one():
+    """Each half of a real hand erased, in a frame by itself and after a whole one."""
+    tracker = open_tracker("dense-hand21")
+    for frame in list(open_real())[::3]:
+        ((_, (whole,)),) = tracker.track([frame])
+        points_px = whole.keypoints_px
+        for half in halves(points_px.min(0) - 15, points_px.max(0) + 15, frame.depth.shape):
+            depth = frame.depth.copy()
+            depth[half] = 0
+            torn = replace(frame, depth=depth)
+            for frames in ([torn], [frame, torn]):
+                *_, (_, hands) = tracker.track(frames)
+                for hand in hands:
+                    error_mm = np.linalg.norm(hand.xyz_mm - whole.xyz_mm, axis=1)
+                    assert np.nanmean(error_mm) < 30
+
+
+@needs_real
 def test_a_right_hand_in_every_real_frame():
-    source = open_source(REAL, intrinsics=(476.007, 476.007, 313.683, 242.755), depth_unit_mm=0.125)
-    tracked = list(open_tracker("dense-hand21").track(source))
+    tracked = list(open_tracker("dense-hand21").track(open_real()))
     assert [[hand.side for hand in hands] for _, hands in tracked] == [["right"]] * 8
     for frame, (hand,) in tracked:
         surface_mm = 1000 * frame.depth_m()

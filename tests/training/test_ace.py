@@ -39,8 +39,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 @pytest.fixture(scope="module")
 def recipe():
     return AceRecipe(
-        model="ace-half", skeleton="hand21", steps=3, batch_size=2, learning_rate=1e-3, warmup_steps=1,
-        precision="32-true", log_every_steps=1, temperature_decay=0.1,
+        model="ace-hourglass-half", skeleton="hand21", steps=3, batch_size=2, learning_rate=1e-3,
+        warmup_steps=1, precision="32-true", log_every_steps=1, temperature_decay=0.1,
         encoders=EncoderTraining(epochs=2 * 4 / 48, batch_size=4, warmup_steps=1),
         data=ClipMix(PLAIN, frames=3, most_stride=1, box_noise=0.0, lag_frames=0),
     )  # fmt: skip
@@ -57,7 +57,7 @@ def test_both_encoders_are_trained_and_then_everything(recipe):
     assert runs(replace(recipe, encoders=EncoderTraining(epochs=7.0, batch_size=5))) == {
         "coarse": ("hourglass-coarse-half", {}, 7.0, 5),
         "fine": ("hourglass-fine-half", {}, 7.0, 5),
-        "clips": ("ace-half", {"coarse.": "coarse", "fine.": "fine"}, 3, 2),
+        "clips": ("ace-hourglass-half", {"coarse.": "coarse", "fine.": "fine"}, 3, 2),
     }
 
 
@@ -69,7 +69,7 @@ def test_other_nets_have_other_encoders(recipe):
     assert list(runs(replace(recipe, model="lstm-coarse-half"))) == ["coarse", "clips"]
     assert runs(replace(recipe, model="lstm-fine-half"))["clips"][1] == {"encoders.0.": "fine"}
     whole = replace(recipe, data=ClipMix(replace(PLAIN, input_px=256), frames=3))
-    assert runs(replace(whole, model="ace-128"))["coarse"][0] == "hourglass-coarse-128"
+    assert runs(replace(whole, model="ace-hourglass-128"))["coarse"][0] == "hourglass-coarse-128"
 
 
 def test_an_encoder_by_itself_is_one_run(recipe):
@@ -80,7 +80,7 @@ def test_an_encoder_by_itself_is_one_run(recipe):
 def test_encoders_that_are_given_are_not_trained(recipe):
     assert runs(replace(recipe, coarse="c.safetensors")) == {
         "fine": ("hourglass-fine-half", {}, pytest.approx(1 / 6), 4),
-        "clips": ("ace-half", {"coarse.": "c.safetensors", "fine.": "fine"}, 3, 2),
+        "clips": ("ace-hourglass-half", {"coarse.": "c.safetensors", "fine.": "fine"}, 3, 2),
     }
     given = replace(recipe, coarse="c", fine="f")
     assert ace_runs(given) == {"": given}
@@ -155,8 +155,8 @@ def test_clips_are_taught_as_a_whole(recipe, dotted_folder):
 
 def test_the_rate_is_the_recipes(recipe):
     task = AceTask(replace(recipe, fine_rate=0.25))
-    output = ace.AceOutput((), torch.zeros(1, 4, 21, 3), torch.tensor([[1.0, 0.0, 1.0, 0.0]]))
-    assert task.losses(output, torch.zeros(1, 4, 21, 3))["rate"].item() == pytest.approx(0.25**2)
+    output = ace.AceOutput((), torch.zeros(1, 5, 21, 3), torch.tensor([[1.0, 0.0, 1.0, 0.0, 1.0]]))
+    assert task.losses(output, torch.zeros(1, 5, 21, 3))["rate"].item() == pytest.approx(0.25**2)
 
 
 def test_the_temperature_falls_with_each_step_of_training(recipe):
@@ -206,7 +206,7 @@ def test_everything_starts_from_the_encoders(recipe, dotted_folder, tmp_path, mo
         for name, weights in net.get_submodule(role).named_parameters():
             torch.testing.assert_close(weights.detach(), trained[name])
     assert metrics.keys() == {"clips_error_mm", "clips_auc", "clips_p_fine"}
-    assert card["name"] == "ace-half" and card["input"] == still.interface()["input"]
+    assert card["name"] == "ace-hourglass-half" and card["input"] == still.interface()["input"]
 
 
 @pytest.mark.parametrize("name", ["coarse", "clips"])
@@ -288,7 +288,8 @@ def test_clips_are_the_recipes_and_encoders_see_single_frames_of_the_same_look(r
         ({"lowest_temperature": 0.0}, r"lowest_temperature must be in \(0, 1\], got 0\.0"),
         ({"skeleton": "nyu14"}, "skeleton must be one of 'hand21', got 'nyu14'"),
         ({"rate_weight": -1.0}, "rate_weight must be 0 or more"),
-        ({"model": "ace"}, r"data\.look\.input_px must be a multiple of 256 for ace, got 128"),
+        ({"data": ClipMix(PLAIN, 1)}, "data.frames must be 2 or more for the gate of ace-hourglass-half"),
+        ({"model": "ace-hourglass"}, r"data\.look\.input_px must be a multiple of 256 for ace-h.*, got 128"),
     ],
 )
 def test_bad_values_are_refused(recipe, changes, message):

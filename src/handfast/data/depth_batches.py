@@ -27,8 +27,8 @@ RIGHT = SIDES.index("right")
 CUBE_MM, CENTRE_ERROR_MM = 300.0, 12.0
 SCALE_RANGE, ASPECT_RANGE = (0.85, 1.15), (0.9, 1.1)
 NOISE_MM, HOLES, HOLE_PX = 2.0, 3, (2, 9)
-# How much of a torn hand is missing, as a share of its length that way, and how much farther the hole goes: with
-# all of the hand, and more, what is left is its arm and whatever else is near.
+# How much of a torn hand is missing, as a share of its length that way, and how much farther the hole goes:
+# with all of the hand, and more, what is left is its arm and whatever else is near.
 TORN, TORN_BEYOND = (0.2, 1.1), (0.1, 1.0)
 VALIDATION_BATCH, VALIDATION_BATCHES = 50, 10
 # Frames in a row whose hand cannot be cut out, before the data are taken to be wrong.
@@ -38,8 +38,8 @@ MOST_WITHOUT_HAND = 20
 @dataclass(frozen=True)
 class DepthMix:
     """What is done to the frames. turn_rad: the farthest turn about the viewing axis. degraded_share: of the
-    crops, those with more noise and holes than the sensor gave them. torn_share: of the crops, those in which a
-    quarter of the hand or more is a hole and the joints there have no label."""
+    crops, those with more noise and holes than the sensor gave them. torn_share: of the crops, those in which
+    a fifth of the hand or more is a hole and the joints there have no label."""
 
     turn_rad: float = float(np.pi)
     degraded_share: float = 0.5
@@ -132,7 +132,8 @@ class DepthBatches:
     def batch(self, step: int, batch_size: int) -> Batch:
         """Batch number ``step``: depth (b, 128, 128) float32 as ``DepthCrop.depth``, intrinsics (b, 4) of the
         crops' cameras, centre_mm (b, 3) and joints_mm (b, J, 3) in camera space, float64, NaN where a hand
-        is torn. Every pass over the data has its own order. Raises HandfastError where one frame after the other shows no hand."""
+        is torn. Every pass over the data has its own order. Raises HandfastError where one frame after the
+        other shows no hand."""
         samples = [self._sample(step * batch_size + i) for i in range(batch_size)]
         return {name: np.stack([s[name] for s in samples]) for name in samples[0]}
 

@@ -26,7 +26,8 @@ def export_ace(net: AceNet, card: dict, folder: Path) -> dict:
     """Write a net in evaluation mode as ``folder``/coarse.onnx, fine.onnx, gate.onnx and recur.onnx, all or
     none; -> the card as written into each, under ``handfast_card``.
 
-    coarse, fine: ``image`` (1, 3, S, S) float32, 0..1 -> ``heatmaps`` (1, 21, s, s) and ``features`` (1, F).
+    coarse, fine: ``image`` (1, 3, S, S) float32, 0..1 -> ``features`` (1, F) and, of an encoder that makes
+    them, ``heatmaps`` (1, 21, s, s).
     gate: of the LSTM's last three h, ``h``, ``h1`` and ``h2`` (1, H), and ``coarse``, the coarse features,
     but not where the net's gate does without -> ``g_fine`` (1,). recur: ``features``, mixed as the net does,
     ``h`` and ``c`` -> ``joints_cm`` (1, 21, 3), ``next_h``, ``next_c``. One crop at a time: each has a gate
@@ -62,9 +63,9 @@ class _Encode(nn.Module):
         super().__init__()
         self.encoder = encoder
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         encoding = self.encoder(image)
-        return encoding.heatmaps, encoding.features
+        return (encoding.features,) if encoding.heatmaps is None else (encoding.features, encoding.heatmaps)
 
 
 class _Gate(nn.Module):
@@ -108,7 +109,8 @@ def _graphs(net: AceNet, size_px: int) -> dict[str, ModelProto]:
         # By how much an encoder shrinks its images is a constant for images of one size.
         warnings.simplefilter("ignore", torch.jit.TracerWarning)
         graphs = {
-            name: traced_graph(encoder, image, ["heatmaps", "features"]) for name, encoder in encoders.items()
+            name: traced_graph(encoder, image, ["features", "heatmaps"][: len(encoder(**image))])
+            for name, encoder in encoders.items()
         }
     return graphs | {
         "gate": traced_graph(_Gate(net.gate).eval(), to_gate, ["g_fine"]),

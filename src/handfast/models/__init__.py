@@ -6,19 +6,22 @@ from handfast.models.ace import AceNet, VanillaLstm
 from handfast.models.baselines import densenet121, mobilenetv2
 from handfast.models.dense_regression import LEVELS, DenseRegression
 from handfast.models.dirnet import DIRNet
+from handfast.models.dirnet_encoder import DIRNetEncoder
 from handfast.models.hourglass import HourglassEncoder
 from handfast.models.tofnet import SMALL_TIERS, ToFNet
 from handfast.models.tofnet_encoder import ToFNetEncoder
 
 
-def _gated(coarse: str, fine: str, gate: str) -> AceNet:
+def _gated(coarse: str, fine: str, gate: str, hidden: int = 256) -> AceNet:
     """ACE of two encoders by name."""
-    return AceNet(MODELS[coarse](), MODELS[fine](), gate)
+    encoders = MODELS[coarse](), MODELS[fine]()
+    return AceNet(*encoders, gate, encoders[0].feature_size, hidden)
 
 
-def _ungated(coarse: str | None = None, fine: str | None = None) -> VanillaLstm:
+def _ungated(coarse: str | None = None, fine: str | None = None, hidden: int = 256) -> VanillaLstm:
     """What ACE is compared with: the LSTM behind one encoder or both."""
-    return VanillaLstm([MODELS[name]() for name in (coarse, fine) if name is not None])
+    encoders = [MODELS[name]() for name in (coarse, fine) if name is not None]
+    return VanillaLstm(encoders, encoders[0].feature_size, hidden)
 
 
 # 21 key-points: wider blocks, a dense decoder and a skip connection; under 100k parameters, 80 MFLOP.
@@ -101,10 +104,12 @@ MODELS = {
     "lstm-coarse": partial(_ungated, coarse="hourglass-coarse"),
     "lstm-fine": partial(_ungated, fine="hourglass-fine"),
     "lstm-mix": partial(_ungated, coarse="hourglass-coarse", fine="hourglass-fine"),
-    "ace": partial(_gated, coarse="hourglass-coarse", fine="hourglass-fine", gate="gaussian"),
-    "ace-128": partial(_gated, coarse="hourglass-coarse-128", fine="hourglass-fine", gate="gaussian"),
-    "ace-neural": partial(_gated, coarse="hourglass-coarse", fine="hourglass-fine", gate="neural"),
-    "ace-neural-temporal": partial(
+    "ace-hourglass": partial(_gated, coarse="hourglass-coarse", fine="hourglass-fine", gate="gaussian"),
+    "ace-hourglass-128": partial(
+        _gated, coarse="hourglass-coarse-128", fine="hourglass-fine", gate="gaussian"
+    ),
+    "ace-hourglass-neural": partial(_gated, coarse="hourglass-coarse", fine="hourglass-fine", gate="neural"),
+    "ace-hourglass-neural-temporal": partial(
         _gated, coarse="hourglass-coarse", fine="hourglass-fine", gate="neural-temporal"
     ),
     # The same on images half as wide, which two cores can train.
@@ -113,13 +118,22 @@ MODELS = {
     "lstm-coarse-half": partial(_ungated, coarse="hourglass-coarse-half"),
     "lstm-fine-half": partial(_ungated, fine="hourglass-fine-half"),
     "lstm-mix-half": partial(_ungated, coarse="hourglass-coarse-half", fine="hourglass-fine-half"),
-    "ace-half": partial(_gated, coarse="hourglass-coarse-half", fine="hourglass-fine-half", gate="gaussian"),
-    "ace-neural-half": partial(
+    "ace-hourglass-half": partial(
+        _gated, coarse="hourglass-coarse-half", fine="hourglass-fine-half", gate="gaussian"
+    ),
+    "ace-hourglass-neural-half": partial(
         _gated, coarse="hourglass-coarse-half", fine="hourglass-fine-half", gate="neural"
     ),
-    "ace-neural-temporal-half": partial(
+    "ace-hourglass-neural-temporal-half": partial(
         _gated, coarse="hourglass-coarse-half", fine="hourglass-fine-half", gate="neural-temporal"
     ),
+    # Ours, of two light encoders: DIR-Net on every other pixel looks first, and on all of them with two loops
+    # where it is asked to.
+    "ace-coarse": partial(DIRNetEncoder, input_px=64, loops=0, feature_size=64),
+    "ace-fine": partial(DIRNetEncoder, input_px=128, loops=2, feature_size=64),
+    "lstm-ace-coarse": partial(_ungated, coarse="ace-coarse", hidden=128),
+    "lstm-ace-fine": partial(_ungated, fine="ace-fine", hidden=128),
+    "ace": partial(_gated, coarse="ace-coarse", fine="ace-fine", gate="gaussian", hidden=128),
     # Ours, for time-of-flight amplitude: ToFNet looks first, an hourglass where it is asked to.
     "ace-tof-coarse": partial(ToFNetEncoder, input_px=128),
     "ace-tof-fine": partial(HourglassEncoder, input_px=128, channels=64),

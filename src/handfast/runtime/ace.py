@@ -38,12 +38,13 @@ class AceEstimate:
     """What is known of the hand in a crop.
 
     joints_m (21, 3): from the wrist, along the crop's axes. keypoints_px (21, 2): in the crop, the peaks of
-    the fine encoder's heat-maps if it ran, else of the coarse one's. used_fine: whether the fine encoder ran.
+    the fine encoder's heat-maps if it ran and makes any, else of the coarse one's; None where no encoder that
+    ran does. used_fine: whether the fine encoder ran.
     fine_probability: what the gate said, G_fine.
     """
 
     joints_m: np.ndarray
-    keypoints_px: np.ndarray
+    keypoints_px: np.ndarray | None
     used_fine: bool
     fine_probability: float
 
@@ -70,20 +71,21 @@ class AceModel:
         state = state or self._initial_state()
         seen = {"image": as_channels(image)}
         is_blind = self.card.gate == BLIND_GATE
-        heatmaps, coarse = (None, None) if is_blind else self.engines["coarse"](seen)
+        coarse, *heatmaps = (None,) if is_blind else self.engines["coarse"](seen)
         history = {"h": state.h, "h1": state.h1, "h2": state.h2}
         (g_fine,) = self.engines["gate"](history | {"coarse": coarse})[0]
         used_fine = bool(g_fine > self.threshold)
         if used_fine:
-            heatmaps, features = self.engines["fine"](seen)
+            features, *of_fine = self.engines["fine"](seen)
+            heatmaps = of_fine or heatmaps
             if not is_blind:
                 features = (1 - g_fine) * coarse + g_fine * features  # equation 11
         elif is_blind:
-            heatmaps, features = self.engines["coarse"](seen)
+            features, *heatmaps = self.engines["coarse"](seen)
         else:
             features = coarse
         joints_cm, h, c = self.engines["recur"]({"features": features, "h": state.h, "c": state.c})
-        keypoints_px = _peaks(heatmaps[0], self.card.input["width"])
+        keypoints_px = _peaks(heatmaps[0][0], self.card.input["width"]) if heatmaps else None
         estimate = AceEstimate(CENTIMETRE_M * joints_cm[0], keypoints_px, used_fine, float(g_fine))
         return estimate, AceState(h, c, state.h, state.h1)
 

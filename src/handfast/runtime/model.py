@@ -19,7 +19,7 @@ from handfast.skeleton import SKELETONS, Skeleton
 
 # On whole grey images, with C for them; then the others.
 IN_GREY = ("tofnet-hand21", "tofnet-tof8")
-PACKAGED = (*IN_GREY, "tofnet-rgb", "dense-hand21", "dirnet")
+PACKAGED = (*IN_GREY, "tofnet-rgb", "dense-hand21", "dirnet", "ace")
 BACKENDS = ("onnxruntime", "c")
 # Families that run on crops, and what they are called.
 ON_CROPS = {"dense": "dense regression", "dirnet": "DIR-Net", "ace": "ACE"}

@@ -70,6 +70,8 @@ class AceRecipe(Recipe):
             raise HandfastError(
                 f"recipe: lowest_temperature must be in (0, 1], got {self.lowest_temperature}"
             )
+        if "gate" in MODELS[self.model].keywords and self.data.frames < 2:
+            raise HandfastError(f"recipe: data.frames must be 2 or more for the gate of {self.model}, got 1")
         encoders = encoders_of(self.model).values() or [self.model]
         largest_px = max(MODELS[name].keywords["input_px"] for name in encoders)
         if self.data.look.input_px % largest_px:
