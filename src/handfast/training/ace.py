@@ -70,7 +70,7 @@ class AceRecipe(Recipe):
             raise HandfastError(
                 f"recipe: lowest_temperature must be in (0, 1], got {self.lowest_temperature}"
             )
-        if "gate" in MODELS[self.model].keywords and self.data.frames < 2:
+        if _is_gated(self.model) and self.data.frames < 2:
             raise HandfastError(f"recipe: data.frames must be 2 or more for the gate of {self.model}, got 1")
         encoders = encoders_of(self.model).values() or [self.model]
         largest_px = max(MODELS[name].keywords["input_px"] for name in encoders)
@@ -81,9 +81,8 @@ class AceRecipe(Recipe):
             )
 
     def starts(self) -> dict[str, str]:
-        has_gate = "gate" in MODELS[self.model].keywords
         places = {
-            f"{role}." if has_gate else f"encoders.{number}.": getattr(self, role)
+            f"{role}." if _is_gated(self.model) else f"encoders.{number}.": getattr(self, role)
             for number, role in enumerate(encoders_of(self.model))
         }
         return super().starts() | {place: path for place, path in places.items() if path}
@@ -114,6 +113,11 @@ def _interface(model: str, mix: ColourMix) -> dict:
 def kind_of(model: str) -> str:
     """What a net in MODELS sees, one of ``colour_batches.CLIPS``."""
     return "amplitude" if "tof" in model.split("-") else "colour"
+
+
+def _is_gated(model: str) -> bool:
+    """Of a net in MODELS."""
+    return "gate" in MODELS[model].keywords
 
 
 def encoders_of(model: str) -> dict[str, str]:
