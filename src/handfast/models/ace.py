@@ -22,6 +22,7 @@ OMEGA = 0.1
 # Features stay within it. The Gaussian gate tells differences of OMEGA: were all guesses much farther off,
 # its gradient would vanish.
 FEATURE_RANGE = 3 * OMEGA
+POSE_CM = 10.0  # how far joints are from the wrist
 GATES = ("gaussian", "neural", "neural-temporal")
 # G is kept so far from 0 and 1 that the logarithms of equation 9 are finite.
 _MARGIN = 1e-6
@@ -81,6 +82,11 @@ class PoseLstm(nn.Module):
         self.joints = joints
         self.cell = nn.LSTMCell(features, hidden)
         self.pose = nn.Linear(hidden, 3 * joints)
+        # Weights that grow from the usual ones to what small features and centimetres ask for take most of a
+        # training.
+        with torch.no_grad():
+            self.cell.weight_ih.div_(FEATURE_RANGE)
+            self.pose.weight.mul_(POSE_CM)
 
     def initial_state(self, tracks: int) -> AceState:
         """That of tracks which have just begun."""

@@ -32,6 +32,9 @@ LEAST_JOINTS = 0.8  # of a hand's, that must be known
 LEAST_SIZE = 0.7  # of the mean hand's bones in all: what is left of half a hand can look like a smaller one
 POSSIBLE_MM = (20.0, 20_000.0)  # of the middle depth of a frame; beyond, its unit must be another
 SAME_HAND_MM = 60.0  # between the middles of two finds that are one hand
+# A hand is looked at twice, the second time from where the first one found it: what is only guessed comes out
+# otherwise, its joints more than so far off in the mean. So is a hand that has moved so far from frame to frame.
+STEADY_MM, JUMP_MM = 16.0, 20.0
 FIND_EVERY = 10  # frames, while a hand is followed and another may come
 SIDE_MEMORY = 0.8  # how much of the evidence for a side lasts to the next frame
 # Evidence for a side as a logit, as it was on synthetic people that nobody was trained on: so many times the
@@ -88,12 +91,7 @@ class DenseTracker:
             )
         depth_mm = 1e3 * frame.depth_m()
         _check_unit(frame, depth_mm)
-        hands = [
-            self._seen(
-                depth_mm, frame.camera, old.middle_mm, SIDE_MEMORY * old.right_logit, old.track, FOLLOWED
-            )
-            for old in self._hands
-        ]
+        hands = [self._followed(depth_mm, frame.camera, old) for old in self._hands]
         hands = [hand for hand in hands if hand is not None]
         searching = len(hands) < MOST_HANDS and self._frames % FIND_EVERY == 0
         if not hands or searching:
@@ -114,13 +112,26 @@ class DenseTracker:
                 continue
             hint = FINDER_LOGIT if pose.side == "right" else -FINDER_LOGIT
             rough = self._seen(depth_mm, frame.camera, middle_mm, hint, self._tracks + 1, FOLLOWED)
-            hand = rough and self._seen(
-                depth_mm, frame.camera, rough.middle_mm, hint, self._tracks + 1, FOUND
-            )
+            hand = rough and self._confirmed(depth_mm, frame.camera, rough, hint)
             if hand is not None:
                 self._tracks += 1
                 new.append(hand)
         return new
+
+    def _followed(self, depth_mm: np.ndarray, camera: Camera, old: _Hand) -> _Hand | None:
+        """The hand of the frame before, where it is now; None where it is lost."""
+        memory = SIDE_MEMORY * old.right_logit
+        hand = self._seen(depth_mm, camera, old.middle_mm, memory, old.track, FOLLOWED)
+        if hand is not None and _apart_mm(hand, old) > JUMP_MM:
+            return self._confirmed(depth_mm, camera, hand, memory)
+        return hand
+
+    def _confirmed(
+        self, depth_mm: np.ndarray, camera: Camera, first: _Hand, right_logit: float
+    ) -> _Hand | None:
+        """The hand of a first look, from a second one; None where they do not agree."""
+        hand = self._seen(depth_mm, camera, first.middle_mm, right_logit, first.track, FOUND)
+        return hand if hand is not None and _apart_mm(hand, first) <= STEADY_MM else None
 
     def _seen(
         self,
@@ -165,6 +176,11 @@ class DenseTracker:
         if _size(joints_mm, self.model.skeleton) < LEAST_SIZE:
             return nothing, 0.0
         return joints_mm.astype(np.float64), float(scores.mean())
+
+
+def _apart_mm(hand: _Hand, other: _Hand) -> float:
+    """Of the joints that both know, the mean."""
+    return float(np.nanmean(np.linalg.norm(hand.joints_mm - other.joints_mm, axis=1)))
 
 
 def _size(joints_mm: np.ndarray, skeleton: Skeleton) -> float:

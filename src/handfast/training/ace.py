@@ -25,19 +25,22 @@ from handfast.training.recipe import Recipe, check_choice, check_not_negative
 from handfast.training.task import Batch, Task
 
 THRESHOLD = 0.5  # lambda, "which essentially follows the larger probability" (section 3.4)
+_ENCODERS = ("coarse.", "fine.", "encoders.")  # before the names of their parameters in a net
 AUC_MM = (20, 50)  # as the paper has it for STB
 
 
 @dataclass(frozen=True)
 class EncoderTraining:
     """Step one (equation 12): how long, on how many frames at once and how fast each encoder is trained on
-    single frames. joints_weight: beta, of 3D joints beside heat-maps."""
+    single frames. joints_weight: beta, of 3D joints beside heat-maps. init_from: a checkpoint that both start
+    from, as of ``Recipe``."""
 
     epochs: float = 30.0
     batch_size: int = 32
     learning_rate: float = 1e-3
     warmup_steps: int = 200
     joints_weight: float = 1.0
+    init_from: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +50,10 @@ class AceRecipe(Recipe):
     coarse, fine: checkpoints of the encoders; one that the net has, and that is "", is trained before all
     else. fine_rate: gamma_g, the share of frames that the fine encoder is meant for; rate_weight: delta, of
     the loss that holds the gate to it. temperature_decay: of tau, which falls from 1 as exp(-decay x step) to
-    lowest_temperature, so that samples of the gate become discrete (Jang et al. 2017). encoders: how these
-    are trained. data: what is done to clips; its ``look``, to single frames as well.
+    lowest_temperature, so that samples of the gate become discrete (Jang et al. 2017). encoder_share: of
+    learning_rate, which is the LSTM's and the gate's, that of the encoders: they have learned already, and the
+    frames of a few clips are much alike. encoders: how these are trained. data: what is done to clips; its
+    ``look``, to single frames as well.
     """
 
     coarse: str = ""
@@ -57,6 +62,7 @@ class AceRecipe(Recipe):
     rate_weight: float = 1.0
     temperature_decay: float = 1e-4
     lowest_temperature: float = 0.5
+    encoder_share: float = 0.03
     encoders: EncoderTraining = field(default_factory=EncoderTraining)
     data: ClipMix = field(default_factory=lambda: ClipMix(ColourMix(input_px=256)))
 
@@ -66,6 +72,8 @@ class AceRecipe(Recipe):
         check_not_negative(self, "rate_weight", "temperature_decay")
         if not 0 <= self.fine_rate <= 1:
             raise HandfastError(f"recipe: fine_rate must be in 0..1, got {self.fine_rate}")
+        if not 0 <= self.encoder_share <= 1:
+            raise HandfastError(f"recipe: encoder_share must be in 0..1, got {self.encoder_share}")
         if not 0 < self.lowest_temperature <= 1:
             raise HandfastError(
                 f"recipe: lowest_temperature must be in (0, 1], got {self.lowest_temperature}"
@@ -199,6 +207,24 @@ class AceTask(Task):
         self.recipe = recipe
         self.weights = {"encoders": 1.0, "lstm": 1.0, "rate": recipe.rate_weight}
         self.register_buffer("steps_done", torch.zeros((), dtype=torch.int64))
+        self.train()
+
+    def train(self, mode: bool = True) -> "AceTask":
+        """The frames of a few clips are too alike to normalise by: the statistics of step one stay."""
+        super().train(mode)
+        for module in self.net.modules():
+            if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
+                module.eval()
+        return self
+
+    def parameter_groups(self) -> list[dict]:
+        groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
+        for name, parameter in self.net.named_parameters():
+            groups[name.startswith(_ENCODERS)].append(parameter)
+        return [
+            {"params": groups[True], "share": self.recipe.encoder_share},
+            {"params": groups[False], "share": 1.0},
+        ]
 
     @property
     def temperature(self) -> float:
