@@ -237,7 +237,7 @@ def test_below_zero_the_threshold_mixes_every_frame_as_the_gate_weighs(gate):
 
 def test_the_temporal_gate_runs_one_encoder_for_each_image():
     net, clip = tiny_net("neural-temporal"), clips(6, 8)
-    threshold = gate_values(net, clip).median().item()
+    threshold = gate_values(net, clip).quantile(0.5).item()  # between two
     net.coarse.seen = net.fine.seen = 0
     _, uses_fine = follow(net, clip, threshold)
     assert 0 < uses_fine.sum() < uses_fine.numel()
@@ -255,7 +255,7 @@ def test_the_temporal_gate_takes_fine_features_unmixed():
 @pytest.mark.parametrize("gate", ["gaussian", "neural"])
 def test_the_fine_encoder_sees_only_images_that_the_gate_asks_for(gate):
     net, clip = tiny_net(gate), clips(6, 8)
-    threshold = gate_values(net, clip).median().item()
+    threshold = gate_values(net, clip).quantile(0.5).item()  # between two
     net.coarse.seen = net.fine.seen = 0
     _, uses_fine = follow(net, clip, threshold)
     assert 0 < uses_fine.sum() < uses_fine.numel()
@@ -266,7 +266,7 @@ def test_the_fine_encoder_sees_only_images_that_the_gate_asks_for(gate):
 @pytest.mark.parametrize("gate", GATES)
 def test_tracks_of_a_batch_are_independent(gate):
     net, clip = tiny_net(gate), clips(6, 8)
-    threshold = gate_values(net, clip).median().item()
+    threshold = gate_values(net, clip).quantile(0.5).item()  # between two
     joints_cm, uses_fine = follow(net, clip, threshold)
     for i in range(6):
         alone_cm, alone_fine = follow(net, clip[i : i + 1], threshold)

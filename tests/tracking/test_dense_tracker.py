@@ -150,7 +150,8 @@ class BothWays(Oracle):
 
     def joints(self, crops):
         (crop,) = crops
-        joints_mm = self.joints_mm - self.joints_mm.mean(0) + crop.centre_mm
+        middle_mm = (self.joints_mm.min(0) + self.joints_mm.max(0)) / 2
+        joints_mm = self.joints_mm - middle_mm + crop.centre_mm
         return joints_mm[None], np.full((1, 21), self.score)
 
 
@@ -186,3 +187,39 @@ def test_every_source_is_a_new_beginning(sample, joints_mm):
     tracker = DenseTracker(Oracle(joints_mm), finder)
     for times in (1, 2):
         assert len(list(tracker.track([sample.frame]))) == 1 and finder.forgotten == times
+
+
+class Swaying(Oracle):
+    """Says something else each time it is asked for a right hand: joints that lie so far from the last ones."""
+
+    def __init__(self, joints_mm, step_mm):
+        super().__init__(joints_mm)
+        self.truth_mm, self.step_mm, self.looks = joints_mm, step_mm, 0
+
+    def joints(self, crops):
+        joints_mm, scores = super().joints(crops)
+        if scores.mean() > 0.5:
+            self.looks += 1
+            self.joints_mm = self.truth_mm + (self.looks % 2) * np.array([0, 0, self.step_mm])
+        return joints_mm, scores
+
+
+def test_what_two_looks_do_not_agree_on_is_no_hand(sample, joints_mm):
+    assert len(DenseTracker(Swaying(joints_mm, 10.0), Finder(joints_mm)).step(sample.frame)) == 1
+    assert DenseTracker(Swaying(joints_mm, 25.0), Finder(joints_mm)).step(sample.frame) == []
+
+
+def test_a_hand_that_jumps_is_looked_at_again(sample, joints_mm):
+    model, finder = Oracle(joints_mm), Finder(joints_mm)
+    tracker = DenseTracker(model, finder)
+    tracker.step(sample.frame)
+
+    def step(joints_mm):
+        model.joints_mm, model.crops = joints_mm, 0
+        return [pose.track for pose in tracker.step(sample.frame)], model.crops
+
+    assert step(joints_mm + (15.0, 0, 0)) == ([1], 2)  # one look, each way round
+    assert step(joints_mm + (40.0, 0, 0)) == ([1], 4)
+    finder.hands_mm = ()
+    model.score = 0.63  # enough for a hand that is where it was
+    assert step(joints_mm + (10.0, 0, 0)) == ([], 4)

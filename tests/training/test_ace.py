@@ -168,6 +168,26 @@ def test_the_temperature_falls_with_each_step_of_training(recipe):
     assert told == pytest.approx([1.0, math.exp(-0.1), 0.85, 0.85])
 
 
+def test_encoders_learn_slowly_in_step_two_and_keep_their_statistics(recipe):
+    task = AceTask(recipe)
+    shares = {id(p): group["share"] for group in task.parameter_groups() for p in group["params"]}
+    assert all(shares[id(p)] == 0.03 for p in [*task.net.coarse.parameters(), *task.net.fine.parameters()])
+    assert all(shares[id(p)] == 1.0 for p in [*task.net.lstm.parameters(), *task.net.gate.parameters()])
+    assert len(shares) == len(list(task.net.parameters()))
+    before = {name: buffer.clone() for name, buffer in task.net.named_buffers()}
+    task.eval()
+    task.train()
+    task(torch.rand(2, 3, 3, 128, 128))
+    assert before and all(torch.equal(buffer, before[name]) for name, buffer in task.net.named_buffers())
+
+
+def test_encoders_may_start_from_a_checkpoint(recipe):
+    packaged = ace_runs(load_recipe("ace"))
+    assert list(packaged) == ["coarse", "fine", "clips"]
+    assert packaged["coarse"].starts() == packaged["fine"].starts() == {"": "dirnet"}
+    assert packaged["clips"].starts() == {"coarse.": "coarse", "fine.": "fine"}
+
+
 # Runs
 
 
@@ -224,7 +244,7 @@ def test_a_run_learns_its_few_clips(recipe, dotted_folder, tmp_path, name):
         def batch(self, step, batch_size):
             return source.batch(0, batch_size)
 
-    train(replace(run, steps=15, epochs=0.0, learning_rate=3e-3, warmup_steps=3), OneBatch(), tmp_path)
+    train(replace(run, steps=30, epochs=0.0, learning_rate=3e-3, warmup_steps=3), OneBatch(), tmp_path)
     totals = [json.loads(line)["train/total"] for line in (tmp_path / "metrics.jsonl").open()]
     assert totals[-1] < 0.85 * totals[0]
 
@@ -285,6 +305,7 @@ def test_clips_are_the_recipes_and_encoders_see_single_frames_of_the_same_look(r
     ("changes", "message"),
     [
         ({"fine_rate": 1.5}, r"fine_rate must be in 0\.\.1, got 1\.5"),
+        ({"encoder_share": -0.1}, r"encoder_share must be in 0\.\.1, got -0\.1"),
         ({"lowest_temperature": 0.0}, r"lowest_temperature must be in \(0, 1\], got 0\.0"),
         ({"skeleton": "nyu14"}, "skeleton must be one of 'hand21', got 'nyu14'"),
         ({"rate_weight": -1.0}, "rate_weight must be 0 or more"),

@@ -151,6 +151,7 @@ def ace_runs(recipe: AceRecipe) -> dict[str, Recipe]:
 def _encoder_run(recipe: AceRecipe, model: str) -> EncoderRun:
     shared = {each.name: getattr(recipe, each.name) for each in fields(Recipe)}
     own = vars(recipe.encoders) | {"model": model, "steps": 0, "data": recipe.data.look}
+    own["init_from"] = recipe.init_from or recipe.encoders.init_from
     return EncoderRun(**shared | own)
 
 
