@@ -26,7 +26,7 @@ def test_the_rows_by_name():
     ]
     assert list(TABLE5.rows) == [f"lambda-{threshold}" for threshold in (0.1, 0.3, 0.5, 0.7, 0.9)]
     assert list(FIGURE5.rows) == [*MOTIONS, *HIDDEN]
-    assert list(TOF.rows) == ["coarse", "fine", "lstm-coarse", "lstm-fine", "adaptive"]
+    assert list(TOF.rows) == list(LIGHT.rows) == ["coarse", "fine", "lstm-coarse", "lstm-fine", "adaptive"]
 
 
 def summaries(table, **scores):
@@ -110,9 +110,6 @@ def test_a_row_trains_one_run_and_needs_the_encoders_that_it_has(table, scale):
         recipe = recipe_of(row, scale, 0)
         assert list(ace_runs(recipe)) == [""]
         roles = encoders_of(recipe.model)
-        if table is LIGHT:
-            assert not row.needs and {getattr(recipe, role) for role in roles} == {"dirnet"}
-            continue
         assert row.needs.keys() == roles.keys()
         for role, needed in row.needs.items():
             assert recipe_of(needed, scale, 0).model == roles[role]
@@ -125,7 +122,7 @@ def test_rows_of_one_run_train_the_same():
         for row in table.rows.values():
             runs.setdefault(row.run, set()).add(recipe_of(row, "small", 0).hash)
     assert all(len(hashes) == 1 for hashes in runs.values())
-    assert len(set.union(*runs.values())) == len(runs) == 5 + 2 + 7 + 5 + 3
+    assert len(set.union(*runs.values())) == len(runs) == 5 + 2 + 7 + 5 + 5
     assert TABLE1.rows["adaptive"].run == TABLE4.rows["gamma-0.05"].run == FIGURE5.rows["slowest"].run
     assert TABLE3.rows["gaussian"].run == TABLE4.rows["gamma-0.1"].run == TABLE5.rows["lambda-0.9"].run
 

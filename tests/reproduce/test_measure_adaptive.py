@@ -131,7 +131,8 @@ def test_the_rest_of_a_net_reads_what_encoders_said(clips, net_of):
     with torch.inference_mode():
         said = torch.stack([encoder(clip.flatten(0, 1)).features for encoder in encoders_in(net)], 1)
     joints_cm, _ = follow(reading(net), said.unflatten(0, (2, 2)), 0.5)
-    torch.testing.assert_close(joints_cm, follow(net, clip, 0.5)[0])
+    # In centimetres; sums of another order differ by a micrometre.
+    torch.testing.assert_close(joints_cm, follow(net, clip, 0.5)[0], atol=1e-3, rtol=0)
     assert isinstance(net.coarse, HourglassEncoder)  # the net itself is left alone
 
 

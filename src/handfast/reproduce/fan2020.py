@@ -304,17 +304,21 @@ TOF = _table(
 )
 
 
-def _light_row(model: str, part: str = WITHOUT_GATE) -> Row:
-    return Row(model, LIGHT_RECIPE, {}, {"model": model}, small={}, part=part)
+def _light_row(model: str, needs: Mapping[str, Row] = _NOTHING, part: str = WITHOUT_GATE) -> Row:
+    return Row(model, LIGHT_RECIPE, {}, {"model": model}, small={}, needs=needs, part=part)
 
+
+_LIGHT_COARSE, _LIGHT_FINE = _light_row("ace-coarse"), _light_row("ace-fine")
 
 LIGHT = _table(
     "light",
-    "the packaged pair, DIR-Net twice: each before an LSTM, and with the gate between them",
+    "the packaged pair, DIR-Net twice: alone, before an LSTM, and with the gate between them",
     {
-        "lstm-coarse": _light_row("lstm-ace-coarse"),
-        "lstm-fine": _light_row("lstm-ace-fine"),
-        "adaptive": _light_row("ace", USUAL),
+        "coarse": _LIGHT_COARSE,
+        "fine": _LIGHT_FINE,
+        "lstm-coarse": _light_row("lstm-ace-coarse", {"coarse": _LIGHT_COARSE}),
+        "lstm-fine": _light_row("lstm-ace-fine", {"fine": _LIGHT_FINE}),
+        "adaptive": _light_row("ace", {"coarse": _LIGHT_COARSE, "fine": _LIGHT_FINE}, USUAL),
     },
     _OF_PAIRS,
     compared=("error_mm", "gflops"),
