@@ -190,7 +190,7 @@ def test_every_source_is_a_new_beginning(sample, joints_mm):
 
 
 class Swaying(Oracle):
-    """Says something else each time it is asked for a right hand: joints that lie so far from the last ones."""
+    """Each time it is asked for a right hand its joints lie so far from the last ones."""
 
     def __init__(self, joints_mm, step_mm):
         super().__init__(joints_mm)
@@ -218,8 +218,8 @@ def test_a_hand_that_jumps_is_looked_at_again(sample, joints_mm):
         model.joints_mm, model.crops = joints_mm, 0
         return [pose.track for pose in tracker.step(sample.frame)], model.crops
 
-    assert step(joints_mm + (15.0, 0, 0)) == ([1], 2)  # one look, each way round
-    assert step(joints_mm + (40.0, 0, 0)) == ([1], 4)
+    assert step(joints_mm + np.array([15.0, 0, 0])) == ([1], 2)  # one look, each way round
+    assert step(joints_mm + np.array([40.0, 0, 0])) == ([1], 4)
     finder.hands_mm = ()
     model.score = 0.63  # enough for a hand that is where it was
-    assert step(joints_mm + (10.0, 0, 0)) == ([], 4)
+    assert step(joints_mm + np.array([10.0, 0, 0])) == ([], 4)

@@ -33,8 +33,9 @@ LEAST_SIZE = 0.7  # of the mean hand's bones in all: what is left of half a hand
 POSSIBLE_MM = (20.0, 20_000.0)  # of the middle depth of a frame; beyond, its unit must be another
 SAME_HAND_MM = 60.0  # between the middles of two finds that are one hand
 # A hand is looked at twice, the second time from where the first one found it: what is only guessed comes out
-# otherwise, its joints more than so far off in the mean. So is a hand that has moved so far from frame to frame.
-STEADY_MM, JUMP_MM = 16.0, 20.0
+# otherwise, its joints more than so far off in the mean. So is a hand that has moved so far since the frame
+# before.
+STEADY_MM, JUMP_MM = 18.0, 20.0
 FIND_EVERY = 10  # frames, while a hand is followed and another may come
 SIDE_MEMORY = 0.8  # how much of the evidence for a side lasts to the next frame
 # Evidence for a side as a logit, as it was on synthetic people that nobody was trained on: so many times the

@@ -51,9 +51,9 @@ class AceRecipe(Recipe):
     else. fine_rate: gamma_g, the share of frames that the fine encoder is meant for; rate_weight: delta, of
     the loss that holds the gate to it. temperature_decay: of tau, which falls from 1 as exp(-decay x step) to
     lowest_temperature, so that samples of the gate become discrete (Jang et al. 2017). encoder_share: of
-    learning_rate, which is the LSTM's and the gate's, that of the encoders: they have learned already, and the
-    frames of a few clips are much alike. encoders: how these are trained. data: what is done to clips; its
-    ``look``, to single frames as well.
+    learning_rate, which is the LSTM's and the gate's, that of the encoders: they have learned already, and
+    the frames of a few clips are much alike. encoders: how these are trained. data: what is done to clips;
+    its ``look``, to single frames as well.
     """
 
     coarse: str = ""
