@@ -264,7 +264,6 @@ FIGURE5 = _table(
 )
 
 
-# Of a pair of our own.
 _OF_PAIRS = (
     Claim(
         "our aim: the gate costs 5 % of always-fine's error at most, at 40 % of its compute or less",
@@ -279,51 +278,50 @@ _OF_PAIRS = (
 )
 
 
-def _tof_row(model: str, needs: Mapping[str, Row] = _NOTHING, part: str = WITHOUT_GATE) -> Row:
-    small = {name: value for name, value in _SMALL.items() if name != "data"} | {"data": {"frames": 10}}
-    return Row(model, TOF_RECIPE, {}, {"model": model}, small=small, needs=needs, part=part)
+def _pair(
+    name: str, title: str, benchmark: str, recipe: str, small: Mapping[str, object], models: Sequence[str]
+) -> Table:
+    """Of a pair of our own. models: the coarse encoder, the fine one, an LSTM behind either, and the gate
+    between them."""
+
+    def row(model: str, needs: Mapping[str, Row] = _NOTHING, part: str = WITHOUT_GATE) -> Row:
+        return Row(model, recipe, {}, {"model": model}, small=small, needs=needs, part=part)
+
+    coarse, fine, lstm_coarse, lstm_fine, gated = models
+    encoders = {"coarse": row(coarse), "fine": row(fine)}
+    return _table(
+        name,
+        title,
+        encoders
+        | {
+            "lstm-coarse": row(lstm_coarse, {"coarse": encoders["coarse"]}),
+            "lstm-fine": row(lstm_fine, {"fine": encoders["fine"]}),
+            "adaptive": row(gated, encoders, USUAL),
+        },
+        _OF_PAIRS,
+        compared=("error_mm", "gflops"),
+        also=("auc", "p_fine"),
+        benchmark=benchmark,
+        note=_OURS_NOTE,
+    )
 
 
-_TOF_COARSE, _TOF_FINE = _tof_row("ace-tof-coarse"), _tof_row("ace-tof-fine")
-
-TOF = _table(
+TOF = _pair(
     "tof",
     "ToFNet and an hourglass on amplitude: alone, before an LSTM, and with the gate between them",
-    {
-        "coarse": _TOF_COARSE,
-        "fine": _TOF_FINE,
-        "lstm-coarse": _tof_row("lstm-tof-coarse", {"coarse": _TOF_COARSE}),
-        "lstm-fine": _tof_row("lstm-tof-fine", {"fine": _TOF_FINE}),
-        "adaptive": _tof_row("ace-tof", {"coarse": _TOF_COARSE, "fine": _TOF_FINE}, USUAL),
-    },
-    _OF_PAIRS,
-    compared=("error_mm", "gflops"),
-    also=("auc", "p_fine"),
-    benchmark="bench-tof-clips",
-    note=_OURS_NOTE,
+    "bench-tof-clips",
+    TOF_RECIPE,
+    _SMALL | {"data": {"frames": 10}},
+    ("ace-tof-coarse", "ace-tof-fine", "lstm-tof-coarse", "lstm-tof-fine", "ace-tof"),
 )
 
-
-def _light_row(model: str, needs: Mapping[str, Row] = _NOTHING, part: str = WITHOUT_GATE) -> Row:
-    return Row(model, LIGHT_RECIPE, {}, {"model": model}, small={}, needs=needs, part=part)
-
-
-_LIGHT_COARSE, _LIGHT_FINE = _light_row("ace-coarse"), _light_row("ace-fine")
-
-LIGHT = _table(
+LIGHT = _pair(
     "light",
     "the packaged pair, DIR-Net twice: alone, before an LSTM, and with the gate between them",
-    {
-        "coarse": _LIGHT_COARSE,
-        "fine": _LIGHT_FINE,
-        "lstm-coarse": _light_row("lstm-ace-coarse", {"coarse": _LIGHT_COARSE}),
-        "lstm-fine": _light_row("lstm-ace-fine", {"fine": _LIGHT_FINE}),
-        "adaptive": _light_row("ace", {"coarse": _LIGHT_COARSE, "fine": _LIGHT_FINE}, USUAL),
-    },
-    _OF_PAIRS,
-    compared=("error_mm", "gflops"),
-    also=("auc", "p_fine"),
-    note=_OURS_NOTE,
+    "bench-rgb",
+    LIGHT_RECIPE,
+    {},
+    ("ace-coarse", "ace-fine", "lstm-ace-coarse", "lstm-ace-fine", "ace"),
 )
 
 TABLES = {table.name: table for table in (TABLE1, TABLE3, TABLE4, TABLE5, FIGURE5, TOF, LIGHT)}
