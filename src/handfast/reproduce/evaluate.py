@@ -21,12 +21,11 @@ from handfast.reproduce.measure import measure_model
 from handfast.reproduce.measure_joints import errors_in_clips, errors_in_depth
 from handfast.reproduce.parallel import Watch
 from handfast.reproduce.plots import write_drawn
-from handfast.runtime.ace import AceModel, load_ace
-from handfast.runtime.dense import DenseModel, load_dense
-from handfast.runtime.dirnet import RefinementModel, load_dirnet
-from handfast.runtime.model import BACKENDS, Model, load_model, read_card
-
-Runnable = Model | DenseModel | RefinementModel | AceModel
+from handfast.runtime.ace import AceModel
+from handfast.runtime.dense import DenseModel
+from handfast.runtime.dirnet import RefinementModel
+from handfast.runtime.model import BACKENDS, Model
+from handfast.runtime.opening import open_network
 
 CROP = " crop"
 # The benchmarks that show what a network sees, by its card.
@@ -73,7 +72,7 @@ def evaluate(
     for a model that cannot be loaded, and for a folder without a finished split of a benchmark that goes
     with it.
     """
-    model = _load(name, backend)
+    model = open_network(name, backend)
     card, image = finished_card(folder, split), model.card.input.get("image")
     if image not in SHOWN_IN:
         raise HandfastError(f"model {name}: no benchmark shows what its card says that it sees, {image!r}")
@@ -105,18 +104,6 @@ def plot_evaluation(evaluation: Evaluation, path: Path) -> None:
     else:
         label = f"{evaluation.model}: mean {score.error_px:.2f} px"
         write_drawn(lambda figure: draw_shares(figure, title, {label: score.pck}), path)
-
-
-def _load(name: str | Path, backend: str) -> Runnable:
-    family = "dense" if str(name).endswith(".xml") else read_card(name).family
-    match family:
-        case "dense":
-            return load_dense(name, backend)
-        case "dirnet":
-            return load_dirnet(name, backend=backend)
-        case "ace":
-            return load_ace(name, backend=backend)
-    return load_model(name, backend)
 
 
 def _measure_frames(
