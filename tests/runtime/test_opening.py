@@ -20,7 +20,7 @@ def test_each_family_runs_as_its_own(name, kind):
 
 
 def test_openvinos_files_are_dense_regression(tmp_path):
-    with pytest.raises(HandfastError, match="nowhere.xml"):
+    with pytest.raises(HandfastError, match=r"nowhere\.xml"):
         open_network(tmp_path / "nowhere.xml", "openvino")
 
 
