@@ -1,5 +1,6 @@
 """Cuts and gaps are told from hands and cameras that move."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -67,6 +68,24 @@ def test_another_scene_is_a_cut_and_going_on_there_is_none(seed):
     assert passages([before, before, after, after]) == [Passage.ON, Passage.CUT, Passage.ON]
 
 
+@pytest.mark.parametrize("seed", range(1, 9))
+def test_so_is_another_grey_scene(seed):
+    before, after = (cv2.cvtColor(view(scene(s))[..., 0], cv2.COLOR_GRAY2RGB) for s in (0, seed))
+    assert passages([before, before, after, after]) == [Passage.ON, Passage.CUT, Passage.ON]
+
+
+def test_a_grey_camera_that_turns_is_no_cut():
+    wide = cv2.cvtColor(scene(0)[..., 0], cv2.COLOR_GRAY2RGB)
+    assert passages([view(wide, 10 * i, 4 * i) for i in range(12)]) == [Passage.ON] * 11
+
+
+def test_a_picture_that_loses_its_colour_is_no_cut():
+    """Such as one of a night camera: it shows the same hands."""
+    picture = view(scene(0)) // 8 + 100
+    grey = np.repeat(picture[..., 1:2], 3, axis=2)
+    assert passages([picture, picture, grey, grey]) == [Passage.ON] * 3
+
+
 def test_another_size_is_a_cut():
     picture = view(scene(0))
     assert passages([picture, picture[:-1], picture[:-1]]) == [Passage.CUT, Passage.ON]
@@ -75,6 +94,10 @@ def test_another_size_is_a_cut():
 def test_time_that_runs_backwards_is_a_cut_and_time_that_stands_still_is_none():
     assert at_times(0.0, 0.1, 0.05, 0.15) == [Passage.ON, Passage.CUT, Passage.ON]
     assert at_times(0.0, 0.0, 0.0, 0.1, 0.2) == [Passage.ON] * 4
+
+
+def test_time_that_is_not_known_is_a_cut():
+    assert at_times(0.0, np.nan, 0.1, 0.2) == [Passage.CUT, Passage.CUT, Passage.ON]
 
 
 def test_one_frame_may_be_missing_but_not_two():
@@ -87,6 +110,24 @@ def test_a_slower_rate_is_a_gap_once():
     times_s = [*np.arange(10) / 30, *(9 / 30 + np.arange(1, 10) / 10)]
     on, gap = Passage.ON, Passage.GAP
     assert at_times(*times_s) == [on] * 9 + [gap] + [on] * 8
+
+
+def test_a_slower_rate_that_skips_no_more_than_one_frame_is_none():
+    times_s = [*np.arange(10) / 30, *(9 / 30 + np.arange(1, 10) / 15)]
+    assert at_times(*times_s) == [Passage.ON] * 18
+
+
+def test_nothing_is_remembered_for_a_quarter_of_a_second():
+    on, gap = Passage.ON, Passage.GAP
+    assert at_times(0.0, 60.0, 60.03) == [gap, on]
+    assert at_times(0.0, 1.0, 2.0, 3.0) == [gap] * 3
+
+
+def test_every_drop_out_is_a_gap():
+    steps_s = np.array([1, 1, 1, 27, 300, 1, 1, 5, 1, 1, 27, 27, 1]) / 30
+    on, gap = Passage.ON, Passage.GAP
+    expected = [on, on, on, gap, gap, on, on, gap, on, on, gap, gap, on]
+    assert at_times(*np.cumsum([100, *steps_s])) == expected
 
 
 def test_times_that_jitter_are_none():

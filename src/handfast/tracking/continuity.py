@@ -11,19 +11,19 @@ import numpy as np
 # A gap is so many usual intervals: one frame may be missing, not two.
 GAP = 2.5
 USUAL_OF = 9  # the latest intervals, whose median is the usual one
-# From one scene to another both are more, from one frame to the next never both: the nearest that 2,880
-# synthetic frames came, hand-held and worn, was a third of the way, of every third frame 0.7; of pairs out of
-# different clips 99 in 100 were 1.3 times apart or more. Alone the first would call a turning head a cut, the
-# second a wall whose brightness drifts.
+LONGEST_S = 0.25  # at any rate: what is remembered of a hand is of another pose by then
+# From one scene to another both are more, from one frame to the next next to never both; `benchmarks/cuts.py`
+# counts. Alone the first would call a turning head a cut, the second a wall whose brightness drifts.
 CUT_LEVELS = 15.0  # of 255, the mean difference of a picture's 16 x 16 parts
-CUT_COLOURS = 0.25  # of its pixels, that have changed to another of 8 x 8 x 8 colours
-THUMBNAIL_PX, SHADES = 16, 8
+CUT_COLOURS = 0.25  # of its pixels, that have changed to another colour
+THUMBNAIL_PX = 16
+SHADES, GREYS = 8, 32  # there are 8 x 8 x 8 colours; where all are grey, 32
 SAMPLED_PX = 120  # of a picture's shorter side, so that large pictures cost no more
 
 
 class Passage(Enum):
     """GAP: the same scene, but later than usual: frames were dropped, or come more slowly from now on. CUT:
-    another scene, another size of frames, or time that runs backwards."""
+    another scene, another size of frames, or time that runs backwards or is not known."""
 
     ON = "on"
     GAP = "gap"
@@ -32,18 +32,22 @@ class Passage(Enum):
 
 @dataclass(frozen=True, eq=False)
 class _Look:
-    """thumbnail: (16, 16, 3). colours (512,): the share of pixels that have each."""
+    """thumbnail: (16, 16, 3). colours (512,), greys (32,): the share of pixels that have each; greys of a
+    grey picture alone."""
 
     time_s: float
     shape: tuple[int, int]
     thumbnail: np.ndarray
     colours: np.ndarray
+    greys: np.ndarray | None
 
     def is_cut_from(self, before: "_Look") -> bool:
-        if self.shape != before.shape or self.time_s < before.time_s:
+        if self.shape != before.shape or not self.time_s >= before.time_s:
             return True
         levels = np.abs(self.thumbnail - before.thumbnail).mean()
-        return levels > CUT_LEVELS and np.abs(self.colours - before.colours).sum() / 2 > CUT_COLOURS
+        both_grey = self.greys is not None and before.greys is not None
+        changed = self.greys - before.greys if both_grey else self.colours - before.colours
+        return levels > CUT_LEVELS and np.abs(changed).sum() / 2 > CUT_COLOURS
 
 
 class Continuity:
@@ -52,6 +56,7 @@ class Continuity:
     def __init__(self) -> None:
         self._before: _Look | None = None
         self._intervals_s: deque[float] = deque(maxlen=USUAL_OF)
+        self._late_s: float | None = None  # the last interval, if it was longer than usual
 
     def passage(self, time_s: float, picture: np.ndarray) -> Passage:
         """From the last picture that was asked about to this one, (H, W, 3) uint8; ``ON`` for the first."""
@@ -60,10 +65,19 @@ class Continuity:
             return Passage.ON
         if self._before.is_cut_from(before):
             self._intervals_s.clear()
+            self._late_s = None
             return Passage.CUT
-        passed_s = time_s - before.time_s
+        return self._in_time(time_s - before.time_s)
+
+    def _in_time(self, passed_s: float) -> Passage:
+        """Late twice alike is another rate, late once is a gap."""
+        before_s, self._late_s = self._late_s, None
         if self._intervals_s and passed_s > GAP * median(self._intervals_s):
-            self._intervals_s.clear()  # the rate may be another from now on
+            if before_s is None or passed_s > GAP * before_s:
+                self._late_s = passed_s
+                return Passage.GAP
+            self._intervals_s.clear()
+        if passed_s > LONGEST_S:
             return Passage.GAP
         if passed_s > 0:
             self._intervals_s.append(passed_s)
@@ -75,5 +89,12 @@ def _look(time_s: float, picture: np.ndarray) -> _Look:
     step = max(min(shape) // SAMPLED_PX, 1)
     some = np.ascontiguousarray(picture[::step, ::step])
     thumbnail = cv2.resize(some, (THUMBNAIL_PX, THUMBNAIL_PX), interpolation=cv2.INTER_AREA)
-    colours = cv2.calcHist([some], [0, 1, 2], None, [SHADES] * 3, [0, 256] * 3).ravel()
-    return _Look(time_s, shape, thumbnail.astype(np.float32), colours / colours.sum())
+    colours = _shares(some, [0, 1, 2], SHADES)
+    greys = _shares(some, [0], GREYS) if (some == some[..., :1]).all() else None
+    return _Look(time_s, shape, thumbnail.astype(np.float32), colours, greys)
+
+
+def _shares(picture: np.ndarray, channels: list[int], levels: int) -> np.ndarray:
+    """Of pixels that have each combination of so many levels."""
+    counts = cv2.calcHist([picture], channels, None, [levels] * len(channels), [0, 256] * len(channels))
+    return counts.ravel() / counts.sum()
