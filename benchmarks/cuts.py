@@ -2,8 +2,8 @@
 
 .venv/bin/python benchmarks/cuts.py CLIPS [--every N] [--split NAME] [--json]
 
-CLIPS is a bench-rgb or a bench-tof-clips. Each clip is gone through, as of a camera that shows every Nth frame;
-and each clip's last frame is followed by every other clip's first one, which is another person in another room.
+CLIPS is a bench-rgb or a bench-tof-clips. Each clip is gone through, as of a camera that shows every Nth
+frame; and each clip's last frame is followed by every other clip's first one: another person, another room.
 """
 
 import argparse

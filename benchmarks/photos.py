@@ -26,6 +26,7 @@ from rich.progress import track
 from handfast.data.colour_batches import open_clips_as_taken
 from handfast.data.colour_pictures import Pictures, load_photographs
 from handfast.data.datasets.check import spread
+from handfast.errors import HandfastError
 from handfast.evaluation.figures import check_plot, figure_type, write_figure
 from handfast.evaluation.metrics import pck
 from handfast.runtime.dirnet import RefinementModel, load_dirnet
@@ -158,8 +159,11 @@ def main() -> None:
     options = parser.parse_args()
     if options.plot is not None:
         check_plot(options.plot)
-    model, finder = load_dirnet(options.model), load_model(options.finder)
-    photos = load_photographs(options.folder, held_out=True)
+    try:
+        model, finder = load_dirnet(options.model), load_model(options.finder)
+        photos = load_photographs(options.folder, held_out=True)
+    except HandfastError as error:
+        parser.exit(2, f"error: {error}\n")
     chosen = spread(len(photos), options.photos or len(photos))
     sizes_px = np.array([hand_size_px(photos.keypoints_px[index]) for index in chosen])
     refined = about_labels(model, photos, chosen)

@@ -155,7 +155,7 @@ def test_the_table_of_loops(handfast_command, dirnet_folder, monkeypatch):
     code, stdout, _ = handfast_command("bench", dirnet_folder, "--rounds", "1", "--seconds", "0.01")
     heading, *rows, loop, problem = stdout.splitlines()
     assert code == 0 and len(rows) == 4 and all(row.startswith("onnxruntime") for row in rows)
-    assert heading.split()[:5] == ["loops", "extract_ms", "refine_ms", "attend_ms", "total_ms"]
+    assert heading.split()[:6] == ["ms", "loops", "extract", "refine", "attend", "total"]
     assert loop.startswith("onnxruntime: one more loop takes ")
     assert problem == "openvino: not installed: pip install openvino"
 
@@ -198,6 +198,7 @@ def test_the_table_of_the_gate(handfast_command, ace_checkpoint, monkeypatch):
     (("dense-lean-l3", "--backends", "c"), "error: --backends: expected some of torch, onnxruntime,"),
     (("dense-lean-l3", "--plot", "bench.png"), "error: --plot: not for dense regression"),
     (("dense-5stack",), "error: model 'dense-5stack': expected tofnet-hand21"),
+    (("ace-coarse",), "error: ace-coarse: expected a net with a gate, such as ace"),
 ])  # fmt: skip
 def test_what_cannot_be_done_with_parts_of_networks(handfast_command, arguments, complaint):
     code, stdout, stderr = handfast_command("bench", *arguments)

@@ -16,7 +16,7 @@ from handfast.models import MODELS
 from handfast.runtime.ace import load_ace
 from handfast.runtime.dense import load_dense
 from handfast.runtime.dirnet import load_dirnet
-from handfast.runtime.model import load_model, read_model
+from handfast.runtime.model import load_model, read_graphs, read_model
 from handfast.training.checkpoint import save_checkpoint
 from handfast.training.loop import MODEL_FILE, model_card
 from handfast.training.tofnet import ToFNetRecipe
@@ -55,6 +55,12 @@ def test_a_packaged_model_is_written_as_it_is(run, tmp_path):
     facts = run("tofnet-tof8", "--out", "net.onnx")
     assert facts["name"] == "tofnet-tof8" and facts["weight_bytes"] == 4 * facts["parameters"]
     assert (tmp_path / "net.onnx").read_bytes() == read_model("tofnet-tof8")
+
+
+@pytest.mark.parametrize("name", ["dirnet", "ace"])
+def test_so_is_one_of_several_graphs(run, tmp_path, name):
+    facts = run(name, "--out", "net")
+    assert facts["name"] == name and read_graphs("net") == read_graphs(name)
 
 
 def make(folder, *arguments):

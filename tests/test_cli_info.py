@@ -9,6 +9,7 @@ from handfast.evaluation.cost import Cost, LayerCost
 
 CARD = SimpleNamespace(
     name="tofnet-tof8",
+    family="tofnet",
     parameters=41_000,
     macs=9_000_000,
     flops=18_000_000,
@@ -40,13 +41,20 @@ def test_info(handfast_command, monkeypatch):
     monkeypatch.setattr("handfast.runtime.model.read_card", read_card)
     code, stdout, _ = handfast_command("info", "tofnet-tof8", "--json")
     assert code == 0
-    facts = {name: value for name, value in vars(CARD).items() if name != "name"}
+    facts = {name: value for name, value in vars(CARD).items() if name not in ("name", "family")}
     assert json.loads(stdout.splitlines()[-1]) == {"model": "tofnet-tof8", **facts}
     code, stdout, _ = handfast_command("info")
     assert code == 0
     for expected in ("41,000", "18,000,000", "16,000,000", "heatmaps [377, 377]", "visibility [160, 120]"):
         assert expected in stdout
     assert asked == ["tofnet-tof8", "tofnet-hand21"]
+
+
+@pytest.mark.parametrize("name", ["dirnet", "ace"])
+def test_several_graphs_need_the_memory_of_the_largest(handfast_command, name):
+    _, stdout, _ = handfast_command("info", name, "--json")
+    arena_bytes = json.loads(stdout)["arena_bytes"]
+    assert 4 * 128 * 128 * 3 < arena_bytes <= 4 * 2**20
 
 
 def test_info_of_a_card_from_before_the_early_out(handfast_command, monkeypatch):

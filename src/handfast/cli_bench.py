@@ -229,8 +229,8 @@ def _print_gate(reports: Sequence["GateReport"]) -> None:
 
 def _print_loops(reports: Sequence["LoopReport"]) -> None:
     console = Console(highlight=False)
-    columns = ("loops", "extract_ms", "refine_ms", "attend_ms", "total_ms", "MACs", "x MACs")
-    table = column_table("", *columns, numbers=columns)
+    columns = ("loops", "extract", "refine", "attend", "total", "MMAC", "x MACs")
+    table = column_table("ms", *columns, numbers=columns)
     for report in reports:
         for row in report.rows:
             parts_ms = (row.extract_ms, row.refine_ms, row.attend_ms, row.total_ms)
@@ -238,7 +238,7 @@ def _print_loops(reports: Sequence["LoopReport"]) -> None:
                 report.backend,
                 str(row.loops),
                 *(f"{part_ms:.3f}" for part_ms in parts_ms),
-                f"{row.macs:,}",
+                f"{row.macs / 1e6:.1f}",
                 _written(row.over_macs, ".2f"),
             )
     console.print(table)

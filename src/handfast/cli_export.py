@@ -108,6 +108,8 @@ def export(
     DIR-Net becomes a folder of three .onnx files and ACE one of four, so that a loop or an encoder that is
     not needed takes no time.
     """
+    from handfast.runtime.model import read_graphs
+
     if to not in FORMATS:
         raise HandfastError(f"--to: expected {', '.join(FORMATS)}, got {to!r}")
     is_checkpoint = model.endswith(CHECKPOINT_ENDING)
@@ -122,7 +124,11 @@ def export(
     if family in PARTS_OF_ACE:
         raise HandfastError(f"{model}: {card['name']} is there to train and to compare with; export an ace")
     if family in ("dirnet", "ace"):
-        facts = _write_folder(net, card, to, plain, out)
+        _check_folder(card["name"], to, plain, out)
+        facts = _write_folder(net, card, out)
+    elif net is None and len(graphs := read_graphs(model)) > 1:
+        _check_folder(model, to, plain, out)
+        facts = _copy_folder(graphs, model, out)
     else:
         if to != "c":
             check_ending(out, ".onnx" if to == "onnx" else ".xml")
@@ -185,30 +191,52 @@ def _exported(net: "ToFNet | DenseRegression", card: dict, plain: bool, folder: 
     return path
 
 
-def _write_folder(net: "DIRNet | AceNet", card: dict, to: str, plain: bool, out: Path) -> dict:
-    """Several graphs, which are driven by ``runtime``."""
+def _check_folder(name: str, to: str, plain: bool, out: Path) -> None:
+    """Of a network of several graphs, which are driven by ``runtime``."""
     if plain:
-        raise HandfastError(f"--plain: {card['name']} has no branches in its graphs; leave it out")
+        raise HandfastError(f"--plain: {name} has no branches in its graphs; leave it out")
     if to == "openvino":
         raise HandfastError(
-            f"--to openvino: it reads the .onnx files of {card['name']} as they are; export with --to onnx, "
-            "run with --backend openvino"
+            f"--to openvino: it reads the .onnx files of {name} as they are; export with --to onnx, run with "
+            "--backend openvino"
         )
     if to == "c":
-        raise HandfastError(f"--to c: expected a net on whole images, got {card['name']}; choose onnx")
+        raise HandfastError(f"--to c: expected a net on whole images, got {name}; choose onnx")
     if out.suffix == ".onnx":
-        raise HandfastError(f"--out: expected a folder for the files of {card['name']}, got {out}")
+        raise HandfastError(f"--out: expected a folder for the files of {name}, got {out}")
+
+
+def _copy_folder(graphs: dict[str, bytes], model: str, out: Path) -> dict:
+    from handfast.export.folder import write_folder
+    from handfast.runtime.model import read_card
+
+    card = asdict(read_card(model))
+    write_folder(out, {f"{name}.onnx": content for name, content in graphs.items()})
+    return _folder_costs(card, out)
+
+
+def _write_folder(net: "DIRNet | AceNet", card: dict, out: Path) -> dict:
     with training_libraries():
         from handfast.export.ace import export_ace
         from handfast.export.dirnet import export_dirnet
 
-    if card["family"] == "ace":
-        card = export_ace(net, card, out)
-        own = ("gate", "threshold", "fine_macs", "fine_flops", "state_bytes")
-    else:
-        card = export_dirnet(net, card, out)
-        own = ("loops", "loop_macs", "loop_flops")
-    names = ("name", "parameters", "macs", "flops", *own, "weight_bytes")
+    export = export_ace if card["family"] == "ace" else export_dirnet
+    return _folder_costs(export(net, card, out), out)
+
+
+def _folder_costs(card: dict, out: Path) -> dict:
+    of_gate, of_loops = (
+        ("gate", "threshold", "fine_macs", "fine_flops", "state_bytes"),
+        ("loops", "loop_macs", "loop_flops"),
+    )
+    names = (
+        "name",
+        "parameters",
+        "macs",
+        "flops",
+        *(of_gate if card["family"] == "ace" else of_loops),
+        "weight_bytes",
+    )
     return {"out": str(out), **{name: card[name] for name in names}}
 
 

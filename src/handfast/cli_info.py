@@ -43,8 +43,9 @@ def info(
 
     Costs are parameters, bytes of weights, and MACs and FLOPs (2 x MAC) of an image: with a hand and where
     none can be seen, which is an early out; of DIR-Net, those of its first estimate and of one more loop; of
-    ACE, those of a frame and what the fine encoder adds. What it sees is the receptive field: how many pixels
-    of the image one value depends on.
+    ACE, those of a frame and what the fine encoder adds; of both the memory for what their largest graph
+    computes, arena_bytes. What it sees is the receptive field: how many pixels of the image one value depends
+    on.
     """
     if joints is not None and layers:
         raise HandfastError("--layers lists those of a model file, which --joints has none of; choose one")
@@ -61,7 +62,8 @@ def info(
 
 
 def _facts_of_card(model: str) -> dict:
-    from handfast.runtime.model import PACKAGED, read_card
+    from handfast.evaluation.cost import arena_bytes
+    from handfast.runtime.model import GRAPHS, PACKAGED, read_card, read_graphs
 
     if Path(model).suffix in (".safetensors", ".xml"):
         raise HandfastError(f"{model}: info reads packaged models, .onnx files and exported folders")
@@ -73,7 +75,10 @@ def _facts_of_card(model: str) -> dict:
     names = (*costs, *of_loops, *of_gate, *shared)
     # A packaged name may be short for the size that is packaged.
     called = model if model in PACKAGED else card.name
-    return {"model": called, **{name: getattr(card, name) for name in names}}
+    facts = {"model": called, **{name: getattr(card, name) for name in names}}
+    if card.family in GRAPHS:
+        facts["arena_bytes"] = max(arena_bytes(content) for content in read_graphs(model).values())
+    return facts
 
 
 def _facts_before_training(model: str, joints: int) -> dict:

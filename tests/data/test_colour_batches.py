@@ -315,3 +315,9 @@ def test_broken_photos_are_refused(dotted_folder, photo_folder, tmp_path, break_
 def test_a_mix_that_cannot_be_meant_is_refused(values):
     with pytest.raises(HandfastError, match=f"data: {next(iter(values))} must"):
         ColourMix(**values)
+
+
+def test_photos_that_a_mix_would_not_show_are_refused(dotted_folder, photo_folder):
+    """A model's card would name them."""
+    with pytest.raises(HandfastError, match=r"shows no photos, its data\.photo_share is 0"):
+        open_colour_batches(dotted_folder, replace(SHARP, photo_share=0.0), 3, photos=photo_folder)

@@ -6,7 +6,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from handfast.errors import HandfastError
-from handfast.evaluation.cost import Cost, LayerCost, mean_macs, measure_cost
+from handfast.evaluation.cost import Cost, LayerCost, arena_bytes, mean_macs, measure_cost
 
 
 def model_of(nodes, weights, input_shape):
@@ -224,3 +224,24 @@ def test_an_adaptive_model_costs_what_ran():
 def test_runs_that_do_not_fit_the_parts_are_refused(runs):
     with pytest.raises(HandfastError, match="runs of net"):
         mean_macs({"net": Cost(())}, runs)
+
+
+def test_memory_is_that_of_the_tensors_alive_at_once():
+    """By hand: x 8 and a 16 while a is made, then a and b 2, then a, b and c 16, then c and y."""
+    nodes = [
+        helper.make_node("Concat", ["x", "x"], ["a"], axis=1),
+        helper.make_node("ReduceMean", ["a"], ["b"], axes=[1, 2]),
+        helper.make_node("Mul", ["a", "b"], ["c"]),
+        helper.make_node("Relu", ["c"], ["y"]),
+    ]
+    content = model_of(nodes, {}, ["batch", 1, 4, 2]).SerializeToString()
+    assert arena_bytes(content) == 4 * (16 + 2 + 16)
+
+
+def test_what_is_never_read_is_freed_and_weights_are_no_arena():
+    nodes = [
+        helper.make_node("Split", ["x"], ["unused", "a"], axis=1),
+        helper.make_node("Mul", ["a", "w"], ["y"]),
+    ]
+    content = model_of(nodes, {"w": (1, 1, 1)}, [1, 6, 1]).SerializeToString()
+    assert arena_bytes(content) == 4 * (6 + 3 + 3)

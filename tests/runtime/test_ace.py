@@ -52,7 +52,7 @@ def made_net(gate):
 
 
 def batch_of(images):
-    return torch.from_numpy(np.concatenate([as_channels(image) for image in images]))
+    return torch.from_numpy(np.concatenate([as_channels(image, SIZE_PX) for image in images]))
 
 
 @pytest.fixture(scope="module", params=GATES)
@@ -130,7 +130,7 @@ def counting(model):
 
 
 def test_it_follows_a_clip_as_the_net_does(net, gate, folders, backend):
-    """Joints to 1e-3 cm, of tens; from the first frames on, which decide of the next ones."""
+    """Joints to 2e-3 cm, of tens; from the first frames on, which decide of the next ones."""
     images = clip()
     threshold = threshold_for(net, images)
     model = load_ace(folders(gate), threshold, backend)
@@ -140,7 +140,7 @@ def test_it_follows_a_clip_as_the_net_does(net, gate, folders, backend):
     for image, estimate in zip(images, found, strict=True):
         with torch.inference_mode():
             joints_cm, state, used_fine = net.step(batch_of([image]), state, threshold)
-        np.testing.assert_allclose(100 * estimate.joints_m, joints_cm[0].numpy(), rtol=0, atol=1e-3)
+        np.testing.assert_allclose(100 * estimate.joints_m, joints_cm[0].numpy(), rtol=0, atol=2e-3)
         assert estimate.used_fine == used_fine.item() == (estimate.fine_probability > threshold)
         used.append(estimate.used_fine)
     assert 2 <= sum(used) <= FRAMES - 2  # or the rest says little

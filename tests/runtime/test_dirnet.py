@@ -49,7 +49,7 @@ def no_openvino(monkeypatch):
 
 
 def batch_of(images):
-    return torch.from_numpy(np.concatenate([as_channels(image) for image in images]))
+    return torch.from_numpy(np.concatenate([as_channels(image, SIZE_PX) for image in images]))
 
 
 def gate_and_rule(net, images, name):

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from handfast.errors import HandfastError
 from handfast.runtime.graphs import as_channels, open_graphs
 
 
@@ -17,7 +18,8 @@ def extract(request):
 
 def test_threads_that_run_one_graph_at_once_get_their_own_answers(extract):
     rng = np.random.default_rng(0)
-    inputs = [{"image": as_channels(rng.integers(0, 256, (128, 128, 3), np.uint8))} for _ in range(16)]
+    crops = rng.integers(0, 256, (16, 128, 128, 3), np.uint8)
+    inputs = [{"image": as_channels(crop, 128)} for crop in crops]
     alone = [extract(each)[0].copy() for each in inputs]
     with ThreadPoolExecutor(8) as threads:
         together = list(threads.map(lambda each: extract(each)[0], inputs))
@@ -28,7 +30,16 @@ def test_threads_that_run_one_graph_at_once_get_their_own_answers(extract):
 def test_a_picture_becomes_channels_from_0_to_1():
     image = np.zeros((2, 2, 3), np.uint8)
     image[0, 1] = 255, 0, 51
-    channels = as_channels(image)
+    channels = as_channels(image, 2)
     assert channels.shape == (1, 3, 2, 2) and channels.dtype == np.float32
     np.testing.assert_allclose(channels[0, :, 0, 1], [1, 0, 0.2], rtol=1e-6)
     assert channels[0, :, 1].max() == 0
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [((64, 64, 3), np.uint8), ((2, 2), np.uint8), ((2, 2, 4), np.uint8), ((2, 2, 3), np.float32)],
+)
+def test_what_is_no_crop_is_refused(shape, dtype):
+    with pytest.raises(HandfastError, match=r"image: expected a crop \(2, 2, 3\) uint8, got"):
+        as_channels(np.zeros(shape, dtype), 2)

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 
 import numpy as np
+from torch import nn
 
 from handfast.bench.folders import exported, made_ready, noise
 from handfast.bench.measure import Watch, keep_freed_memory, one_core, processor_s
@@ -152,7 +153,9 @@ def _one_frame(model: AceModel) -> object:
     return model.step(noise(model.card))
 
 
-def _recipe_of(name: str, net: AceNet) -> AceRecipe:
+def _recipe_of(name: str, net: nn.Module) -> AceRecipe:
+    if not isinstance(net, AceNet):
+        raise HandfastError(f"{name}: expected a net with a gate, such as ace; it is a part of one")
     look = ColourMix(input_px=max(net.coarse.input_px, net.fine.input_px))
     return AceRecipe(model=name, skeleton="hand21", epochs=1, data=ClipMix(look))
 

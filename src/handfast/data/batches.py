@@ -16,7 +16,7 @@ from handfast.data.augment import PICTURES, augment, clean_picture
 from handfast.data.cards import finished_card
 from handfast.data.composite import over_background, two_handed
 from handfast.data.order import shuffled
-from handfast.data.photos import Photos, load_photos, observe_infrared, observe_photo
+from handfast.data.photos import Photos, check_shown, load_photos, observe_infrared, observe_photo
 from handfast.data.synthesis import HEIGHT, WIDTH
 from handfast.errors import HandfastError
 from handfast.geometry import apply_affine, crop_affine
@@ -223,6 +223,7 @@ def open_batches(folder: Path, mix: Mix, seed: int, photos: Path | None = None) 
     kinds = {"looks": looks, "frames": frames} if mix.look_share > 0 else {"frames": frames}
     own_photos = None
     if photos is not None:
+        check_shown(photos, mix.photo_share)
         own_photos = load_photos(photos, held_out=False)
         name += f"; {len(own_photos)} photos of {', '.join(own_photos.sources)}"
         if not len(own_photos):

@@ -19,7 +19,7 @@ from handfast.data.colour_augment import degrade
 from handfast.data.colour_grounds import blend
 from handfast.data.colour_pictures import is_green
 from handfast.data.order import shuffled
-from handfast.data.photos import HELD_OUT_SOURCES
+from handfast.data.photos import HELD_OUT_SOURCES, check_shown
 from handfast.data.shards import locate_frames
 from handfast.errors import HandfastError
 from handfast.geometry import Camera
@@ -300,6 +300,7 @@ def open_colour_batches(
     name = f"{len(frames)} frames of {card.benchmark}, seed {card.seed}"
     own_photos = None
     if photos is not None:
+        check_shown(photos, mix.photo_share)
         own_photos, sources = _load_photos(photos, held_out=False)
         if not len(own_photos):
             raise HandfastError(f"{photos}: expected photos to train on, got none beside those held out")

@@ -65,6 +65,14 @@ class Photos:
         return len(self.grey)
 
 
+def check_shown(folder: Path, photo_share: float) -> None:
+    """HandfastError for photos that a mix would not show."""
+    if photo_share == 0:
+        raise HandfastError(
+            f"{folder}: the recipe shows no photos, its data.photo_share is 0; raise that, or leave them out"
+        )
+
+
 def load_photos(folder: Path, held_out: bool) -> Photos:
     """What there is to train on, or, held_out, to validate on.
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 import onnx
@@ -109,6 +110,33 @@ def measure_cost(model: ModelProto) -> Cost:
                 )
             )
     return Cost(tuple(layers))
+
+
+def arena_bytes(content: bytes) -> int:
+    """The memory that an ONNX file's graph needs for what it computes, if each tensor is kept from the node
+    that makes it, in the file's order, to the last one that reads it: float32, one image, the larger of two
+    branches. Engines may need more. Raises HandfastError if shapes remain unknown."""
+    graph = with_shapes(onnx.load_from_string(content))
+    outside = tensor_shapes(graph)
+    return max(_most_alive(part, outside | tensor_shapes(part)) for _, part in _parts(graph))
+
+
+def _most_alive(graph: GraphProto, shapes: Mapping[str, Sequence[int]]) -> int:
+    held = _stored_arrays(graph)
+    made = {name: -1 for value in graph.input if (name := value.name) not in held}
+    made |= {name: i for i, node in enumerate(graph.node) for name in node.output if name not in held}
+    last_read = {name: i for i, node in enumerate(graph.node) for name in node.input}
+    last_read |= {value.name: len(graph.node) for value in graph.output}
+    changes = [0] * (len(graph.node) + 2)  # the first is the inputs'
+    for name, i in made.items():
+        if name not in shapes:
+            raise HandfastError(
+                f"tensor {name}: its shape is unknown; export with fixed sizes but for the batch"
+            )
+        size = 4 * math.prod(shapes[name])
+        changes[i + 1] += size
+        changes[min(last_read.get(name, i) + 2, len(changes) - 1)] -= size
+    return max(accumulate(changes[:-1]))
 
 
 def with_shapes(model: ModelProto) -> GraphProto:

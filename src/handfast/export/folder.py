@@ -21,11 +21,12 @@ def write_graphs(folder: Path, graphs: Mapping[str, ModelProto], card: dict) -> 
     for graph in graphs.values():
         graph.metadata_props.add(key=CARD_KEY, value=json.dumps(card))
         onnx.checker.check_model(graph, full_check=True)
-    _write_folder(folder, {f"{name}.onnx": graph.SerializeToString() for name, graph in graphs.items()})
+    write_folder(folder, {f"{name}.onnx": graph.SerializeToString() for name, graph in graphs.items()})
 
 
-def _write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Files in a new folder, or in one with nothing in it. It has its name only once it is complete."""
+def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Files in a new folder, or in one with nothing in it. It has its name only once it is complete. Raises
+    HandfastError as ``write_graphs``."""
     part = folder.parent / f".{folder.name}.part"
     try:
         if folder.exists() and any(folder.iterdir()):

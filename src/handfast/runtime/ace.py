@@ -69,7 +69,7 @@ class AceModel:
         state: what the step before returned; None for a track that begins.
         """
         state = state or self._initial_state()
-        seen = {"image": as_channels(image)}
+        seen = {"image": as_channels(image, self.card.input["width"])}
         is_blind = self.card.gate == BLIND_GATE
         coarse, *heatmaps = (None,) if is_blind else self.engines["coarse"](seen)
         history = {"h": state.h, "h1": state.h1, "h2": state.h2}

@@ -78,7 +78,7 @@ class RefinementModel:
     def refine(self, image: np.ndarray) -> RefinedHand:
         """A crop (S, S, 3) uint8, red, green, blue, of a right hand."""
         size_px = self.card.input["width"]
-        (features,) = self.engines["extract"]({"image": as_channels(image)})
+        (features,) = self.engines["extract"]({"image": as_channels(image, size_px)})
         attended, going = features, 1.0
         for loop in range(self.max_loops + 1):
             joints_3d, joints_2d, log_variance_2d, log_variance_3d, logits, encoded = self.engines["refine"](

@@ -55,8 +55,13 @@ def open_graphs(name_or_folder: str | Path, family: str, backend: str) -> OpenGr
     return OpenGraphs(card, "onnxruntime", engines)
 
 
-def as_channels(image: np.ndarray) -> np.ndarray:
-    """(S, S, 3) uint8 -> (1, 3, S, S) float32, 0..1, as graphs take it."""
+def as_channels(image: np.ndarray, size_px: int) -> np.ndarray:
+    """A crop (S, S, 3) uint8 -> (1, 3, S, S) float32, 0..1, as graphs of that size take it. HandfastError for
+    another shape or type."""
+    if image.shape != (size_px, size_px, 3) or image.dtype != np.uint8:
+        raise HandfastError(
+            f"image: expected a crop ({size_px}, {size_px}, 3) uint8, got {image.shape} {image.dtype}"
+        )
     return np.divide(np.moveaxis(image, 2, 0)[None], 255, dtype=np.float32, order="C")
 
 

@@ -33,8 +33,9 @@ SHARP = 0.09  # below this share of a heat-map around its peak a close look show
 # Two finds are one idea when their key-points lie less than this much of a hand's size apart; no two hands
 # have so large a share of one's key-points in the other's box.
 SAME_HAND, SAME_PLACE = 0.35, 0.4
-# A hand whose score is above SURE needs no search for a better idea of it; one below FAINT is no start.
-SURE, FAINT = 0.5, 0.3
+# A hand whose score is above SURE needs no search for a better idea of it; one below FAINT is no start. In
+# colour more things look a little like hands: `benchmarks/ghosts.py` counts them.
+SURE, FAINT, FAINT_IN_COLOUR = 0.5, 0.3, 0.53
 LOST = 0.8  # below this share of the best score before, something has happened
 SEARCH_EVERY = 5  # frames, while a hand is followed and another may come
 # Each close look starts from where the one before found the hand: a new one has to be homed in on.
@@ -123,7 +124,8 @@ class Tracker:
         if parts := self._parts_to_search(followed):
             finds = _distinct([*followed, *self._search(levels, followed, parts)])
         self._frames += 1
-        hands = [self._numbered(find, followed) for find in _hands(finds)]
+        faint = FAINT_IN_COLOUR if self.model.card.in_colour else FAINT
+        hands = [self._numbered(find, followed) for find in _hands(finds, faint)]
         sides = _sides(hands)
         self._previous = [self._consistent(find, side) for find, side in zip(hands, sides, strict=True)]
         return [
@@ -361,12 +363,12 @@ def _distinct(finds: list[_Find]) -> list[_Find]:
     return kept
 
 
-def _hands(finds: list[_Find]) -> list[_Find]:
-    """The first of distinct finds that can be hands beside each other. One may be faint; a second has to be
-    sure when it is new."""
+def _hands(finds: list[_Find], faint: float) -> list[_Find]:
+    """The first of distinct finds that can be hands beside each other. One that is new may be ``faint``; a
+    second has to be sure as well."""
     kept: list[_Find] = []
     for find in finds:
-        believed = find.track or find.score > (SURE if kept else FAINT)
+        believed = find.track or find.score > (max(SURE, faint) if kept else faint)
         if believed and all(_inside(find, other) < SAME_PLACE for other in kept):
             kept.append(find)
     return kept[:MOST_HANDS]
