@@ -11,10 +11,11 @@ import torch
 from handfast.errors import HandfastError
 from handfast.export.ace import export_ace
 from handfast.export.card import CARD_KEY
-from handfast.models.ace import GATES, AceNet
+from handfast.models.ace import GATES, AceNet, Encoding
 from handfast.models.cost import network_cost
 from handfast.models.dirnet_encoder import DIRNetEncoder
 from handfast.models.hourglass import HourglassEncoder
+from handfast.runtime.ace import load_ace
 
 COARSE, FINE, SIZE_PX = (32, 4), (64, 8), 64
 GRAPHS = ("coarse", "fine", "gate", "recur")
@@ -120,6 +121,38 @@ def test_an_encoder_without_heatmaps_gives_features_alone(tmp_path):
     image = clip(1)
     (features,) = sessions["fine"].run(None, {"image": image.numpy()})
     np.testing.assert_allclose(features, net.fine(image).features.numpy(), atol=1e-5)
+
+
+class Foreign(torch.nn.Module):
+    """Nothing of ours but what ``Encoder`` asks for."""
+
+    joints, feature_size = 21, 256
+
+    def __init__(self):
+        super().__init__()
+        self.see = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 5, stride=4), torch.nn.ReLU())
+        self.tell = torch.nn.Linear(8, 256)
+        self.place = torch.nn.Linear(256, 63)
+
+    def forward(self, image):
+        features = 0.3 * self.tell(self.see(image).mean((2, 3))).tanh()
+        return Encoding(None, self.place(features).unflatten(1, (21, 3)), features)
+
+
+@torch.no_grad()
+def test_another_encoder_is_exported_and_runs(tmp_path):
+    torch.manual_seed(0)
+    net = AceNet(Foreign(), HourglassEncoder(*FINE), "gaussian", hidden=32).eval()
+    card = card_of("gaussian") | {"licence": "none", "trained_on": "nothing"}
+    export_ace(net, card, tmp_path / "net")
+    model, state = load_ace(tmp_path / "net", threshold=0.4), None
+    torch_state = net.initial_state(1)
+    for image in clip(4):
+        picture = (255 * image).byte()
+        estimate, state = model.step(picture.permute(1, 2, 0).numpy(), state)
+        joints_cm, torch_state, used_fine = net.step(picture[None] / 255, torch_state, 0.4)
+        np.testing.assert_allclose(100 * estimate.joints_m, joints_cm[0].numpy(), atol=1e-3)
+        assert estimate.used_fine == used_fine.item()
 
 
 def test_exporting_leaves_the_net_as_it_was(tmp_path):

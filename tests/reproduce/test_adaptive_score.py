@@ -19,13 +19,16 @@ from handfast.reproduce.adaptive_score import (
 )
 
 
-def frames_of(errors_mm, uses_fine, motion_mm=1.0, hidden_share=0.5):
+def frames_of(errors_mm, uses_fine, motion_mm=1.0, hidden_share=0.5, third_person=(), first_person=()):
+    """The last two are the numbers of frames."""
     n = len(errors_mm)
     return Frames(
         np.tile(np.array(errors_mm, float)[:, None], (1, 21)),
         np.array(uses_fine, bool),
         np.full(n, motion_mm),
         np.full(n, hidden_share),
+        np.isin(np.arange(n), third_person),
+        np.isin(np.arange(n), first_person),
     )
 
 
@@ -37,6 +40,15 @@ def test_a_score_by_hand():
     assert (score.macs, score.flops, score.gmacs, score.gflops) == (1_500_000_000, 3_000_000_000, 1.5, 3.0)
     assert (score.parameters, score.weight_bytes, score.input_px) == (1000, 4000, 128)
     assert (score.motion_mm, score.hidden_share) == (1.0, 0.5)
+
+
+def test_the_parts_of_a_benchmark_have_their_own_thresholds():
+    """35 mm is right from half of the way between 20 and 50 on, and from 0.7 of that between 0 and 50."""
+    score = score_frames(frames_of([35, 35, 100], 3 * [1], third_person=[0], first_person=[1]), 1, 1, 128)
+    assert score.auc_third_person == pytest.approx(0.5, abs=0.01)
+    assert score.auc_first_person == pytest.approx(0.3, abs=0.01)
+    neither = score_frames(frames_of([35], [1]), 1, 1, 128)
+    assert (neither.auc_third_person, neither.auc_first_person) == (None, None)
 
 
 def test_quarters_are_by_rank():

@@ -5,6 +5,7 @@ crop, ``gate`` says which of them is wanted, ``recur`` makes a pose of features 
 
 import copy
 import warnings
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -119,8 +120,11 @@ def _graphs(net: AceNet, size_px: int) -> dict[str, ModelProto]:
 
 
 def _folded(encoder: Encoder) -> Encoder:
-    """A copy whose features need no normalisation of their own; the exporter folds the convolutions'."""
+    """A copy whose linear layers take in the normalisation behind them; of convolutions the exporter does."""
     encoder = copy.deepcopy(encoder)
-    *_, linear, norm, _ = encoder.to_features
-    encoder.to_features[-3], encoder.to_features[-2] = fuse_linear_bn_eval(linear, norm), nn.Identity()
+    for part in encoder.modules():
+        if isinstance(part, nn.Sequential):
+            for i, (linear, norm) in enumerate(pairwise(list(part))):
+                if isinstance(linear, nn.Linear) and isinstance(norm, nn.BatchNorm1d):
+                    part[i], part[i + 1] = fuse_linear_bn_eval(linear, norm), nn.Identity()
     return encoder

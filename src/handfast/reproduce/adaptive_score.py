@@ -9,7 +9,8 @@ import numpy as np
 from handfast.evaluation.metrics import mean_error, pck20, pck_auc
 
 # The parts of a network that scores are of: without a gate it is one; with a gate they are all frames by its
-# threshold, and by the usual one a quarter of them each by how they move and by how much is hidden.
+# threshold, and by the usual one a quarter of them each by how they move and by how much is hidden, but
+# for the first of each clip: there the gate has no past to go by.
 WITHOUT_GATE = "without-gate"
 THRESHOLDS = (0.1, 0.3, 0.5, 0.7, 0.9)
 MOTIONS = ("slowest", "slower", "faster", "fastest")
@@ -29,7 +30,9 @@ class AdaptiveScore:
     """Numbers over frames, rounded to six decimals.
 
     Errors are those of joints from the wrist. pck20: the share within 20 mm; auc: under the PCK over 20 to
-    50 mm, as in the paper for STB; auc_0_50: over 0 to 50 mm, as for FPHA. p_fine: the share of frames for
+    50 mm, as in the paper for STB; auc_0_50: over 0 to 50 mm, as for FPHA; auc_third_person,
+    auc_first_person:
+    the one and the other of those parts alone, None where there are none. p_fine: the share of frames for
     which the fine encoder ran. motion_mm: how far joints move from frame to frame, from the wrist, the mean.
     hidden_share: of joints. input_px: the width of the crop. macs: of what ran, the mean over frames; gmacs,
     gflops (2 x MAC).
@@ -50,16 +53,21 @@ class AdaptiveScore:
     gmacs: float
     gflops: float
     weight_bytes: int
+    auc_third_person: float | None = None
+    auc_first_person: float | None = None
 
 
 @dataclass(frozen=True)
 class Frames:
-    """Of f frames: errors_mm (f, K); uses_fine (f,) bool; motion_mm and hidden_share (f,)."""
+    """Of f frames: errors_mm (f, K); uses_fine (f,) bool; motion_mm and hidden_share (f,); third_person and
+    first_person (f,) bool, seen by another or by who has the hand, as far as that is known."""
 
     errors_mm: np.ndarray
     uses_fine: np.ndarray
     motion_mm: np.ndarray
     hidden_share: np.ndarray
+    third_person: np.ndarray
+    first_person: np.ndarray
 
     def of(self, chosen: np.ndarray) -> "Frames":
         """Those of a mask (f,)."""
@@ -85,6 +93,8 @@ def score_frames(frames: Frames, macs: float, parameters: int, input_px: int) ->
         gmacs=macs / 1e9,
         gflops=2 * macs / 1e9,
         weight_bytes=4 * parameters,
+        auc_third_person=_auc_of_some(frames.errors_mm[frames.third_person], 20),
+        auc_first_person=_auc_of_some(frames.errors_mm[frames.first_person], 0),
     )
 
 
@@ -101,6 +111,10 @@ def quarters(motion_mm: np.ndarray, hidden_share: np.ndarray) -> dict[str, np.nd
 def read_adaptive(facts: Mapping[str, dict]) -> dict[str, AdaptiveScore]:
     """Those of a network, from JSON."""
     return {part: AdaptiveScore(**values) for part, values in facts.items()}
+
+
+def _auc_of_some(errors_mm: np.ndarray, low_mm: float) -> float | None:
+    return _rounded(pck_auc(errors_mm, low_mm, 50)) if len(errors_mm) else None
 
 
 def _rounded(value: float) -> float:

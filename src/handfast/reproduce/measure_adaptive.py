@@ -37,7 +37,8 @@ def measure_adaptive(recipe: AceRecipe, data: Path, run_dir: Path) -> dict[str, 
     input_px = recipe.data.look.input_px
     parameters = sum(parameter.numel() for parameter in net.parameters())
     macs = macs_by_rate(net, input_px)
-    seen = _watch(net, open_whole_clips(data, "test", input_px, kind_of(recipe.model)))
+    kind = kind_of(recipe.model)
+    seen = _watch(net, open_whole_clips(data, "test", input_px, kind), has_parts=kind == "colour")
     if isinstance(net, AceNet):
         parts = _parts_by_gate(net, seen)
     else:
@@ -55,13 +56,16 @@ def measure_adaptive(recipe: AceRecipe, data: Path, run_dir: Path) -> dict[str, 
 @dataclass(frozen=True)
 class _Seen:
     """Of n clips of T frames: features (n, T, E, F) and the last of E encoders' joints_cm (n, T, K, 3);
-    joints_m (n, T, K, 3), motion_mm and hidden_share (n, T) as labelled."""
+    joints_m (n, T, K, 3), motion_mm and hidden_share (n, T) as labelled; third_person, first_person (n, T) as
+    of ``Frames``."""
 
     features: Tensor
     joints_cm: Tensor
     joints_m: np.ndarray
     motion_mm: np.ndarray
     hidden_share: np.ndarray
+    third_person: np.ndarray
+    first_person: np.ndarray
 
     def frames(self, joints_cm: Tensor, uses_fine: np.ndarray) -> Frames:
         """All of them, with joints (n, T, K, 3) found so."""
@@ -70,6 +74,8 @@ class _Seen:
             uses_fine.ravel(),
             self.motion_mm.ravel(),
             self.hidden_share.ravel(),
+            self.third_person.ravel(),
+            self.first_person.ravel(),
         )
 
 
@@ -79,13 +85,15 @@ def _parts_by_gate(net: AceNet, seen: _Seen) -> dict[str, Frames]:
         joints_cm, uses_fine = follow(rest, seen.features, threshold)
         by_threshold[at_threshold(threshold)] = seen.frames(joints_cm, uses_fine.numpy())
     usual = by_threshold[USUAL]
-    masks = quarters(usual.motion_mm, usual.hidden_share)
-    return {USUAL: usual} | by_threshold | {name: usual.of(mask) for name, mask in masks.items()}
+    later = usual.of(np.arange(len(usual.errors_mm)) % seen.motion_mm.shape[1] > 0)
+    masks = quarters(later.motion_mm, later.hidden_share)
+    return {USUAL: usual} | by_threshold | {name: later.of(mask) for name, mask in masks.items()}
 
 
 @torch.inference_mode()
-def _watch(net: nn.Module, clips: ClipBatches) -> _Seen:
-    """All encoders on all frames, once: what then decides between them costs next to nothing."""
+def _watch(net: nn.Module, clips: ClipBatches, has_parts: bool) -> _Seen:
+    """All encoders on all frames, once: what then decides between them costs next to nothing. has_parts:
+    right hands are seen by who has them, left ones by another, as in bench-rgb."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     encoders = [deepcopy(encoder).to(device) for encoder in encoders_in(net)]
     features, joints_cm, joints_m, hidden_share = [], [], [], []
@@ -100,7 +108,16 @@ def _watch(net: nn.Module, clips: ClipBatches) -> _Seen:
     moved_mm = 1000 * np.linalg.norm(np.diff(joints_m, axis=1), axis=-1).mean(axis=-1)
     # Of the first frame of a clip what comes next stands for what came before.
     motion_mm = np.concatenate([moved_mm[:, :1], moved_mm], axis=1)
-    return _Seen(torch.stack(features), torch.stack(joints_cm), joints_m, motion_mm, np.stack(hidden_share))
+    is_left = clips.frames.is_left.reshape(motion_mm.shape)
+    return _Seen(
+        torch.stack(features),
+        torch.stack(joints_cm),
+        joints_m,
+        motion_mm,
+        np.stack(hidden_share),
+        third_person=is_left & has_parts,
+        first_person=~is_left & has_parts,
+    )
 
 
 def encoders_in(net: nn.Module) -> list[nn.Module]:
