@@ -25,6 +25,7 @@ CARD = SimpleNamespace(
     fine_macs=None,
     fine_flops=None,
     state_bytes=None,
+    state_frames=None,
     weight_bytes=164_000,
     input={"width": 160},
     receptive_field_px={"heatmaps": [377, 377], "visibility": [160, 120]},

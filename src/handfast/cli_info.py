@@ -70,7 +70,7 @@ def _facts_of_card(model: str) -> dict:
     card = read_card(model)
     costs = ("parameters", "macs", "flops", "early_out_macs", "early_out_flops")
     of_loops = ("loops", "loop_macs", "loop_flops", "exit_rule", "hand")
-    of_gate = ("gate", "threshold", "fine_macs", "fine_flops", "state_bytes")
+    of_gate = ("gate", "threshold", "fine_macs", "fine_flops", "state_bytes", "state_frames")
     shared = ("weight_bytes", "input", "receptive_field_px")
     names = (*costs, *of_loops, *of_gate, *shared)
     # A packaged name may be short for the size that is packaged.

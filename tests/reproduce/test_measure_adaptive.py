@@ -11,7 +11,7 @@ from handfast.models.ace import AceNet
 from handfast.models.cost import network_cost
 from handfast.models.hourglass import HourglassEncoder
 from handfast.reproduce import measure_adaptive
-from handfast.reproduce.adaptive_score import WITHOUT_GATE
+from handfast.reproduce.adaptive_score import RENEWED, WITHOUT_GATE
 from handfast.reproduce.measure_adaptive import encoders_in, macs_by_rate, reading
 from handfast.reproduce.rows import varied
 from handfast.training.ace import AceRecipe, follow, image_tensor, joint_errors_mm
@@ -31,7 +31,7 @@ def one_thread():
 
 
 def recipe_for(model):
-    return varied(load_recipe("fan2020"), {"model": model, "data": {"look": {"input_px": 128}}})
+    return varied(load_recipe("fan2020"), {"model": model, "data": {"frames": 4, "look": {"input_px": 128}}})
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +91,9 @@ def test_a_gate_is_measured_as_it_runs(model, dotted_folder, clips, net_of, tmp_
         )
     assert any(0 < share < 1 for share in shares)
     quarters = [parts[name] for name in ("slowest", "slower", "faster", "fastest") if name in parts]
+    pieces = [follow(net, piece, 0.5) for piece in clip.split(recipe_for(model).data.frames, dim=1)]
+    renewed_cm, renewed = (torch.cat(of_pieces, dim=1) for of_pieces in zip(*pieces, strict=True))
+    close(parts[RENEWED], joint_errors_mm(renewed_cm, joints_m), renewed.float().mean().item())
     later = follow(net, clip, 0.5)[1][:, 1:].float()  # without the first frames
     assert sum(score.frames for score in quarters) == later.numel() == 10
     used = sum(score.frames * score.p_fine for score in quarters)

@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from handfast.export.ace import export_ace
 from handfast.models.ace import GATES, AceNet
 from handfast.models.dirnet_encoder import DIRNetEncoder
 from handfast.models.hourglass import HourglassEncoder
-from handfast.runtime.ace import AceState, load_ace
+from handfast.runtime.ace import load_ace
 from handfast.runtime.dirnet import load_dirnet
 from handfast.runtime.graphs import as_channels
 from handfast.runtime.model import load_model, read_card
@@ -228,12 +228,25 @@ def test_the_past_matters_and_nothing_is_left_of_it_in_a_new_track(folders):
 def test_a_state_is_as_large_as_the_card_says_and_no_step_changes_it(folders, backend):
     model = load_ace(folders("gaussian"), backend=backend)
     _, state = followed(model, clip(4))
-    parts = [getattr(state, field.name) for field in fields(AceState)]
+    parts = [state.h, state.c, state.h1, state.h2]
     assert sum(part.nbytes for part in parts) == model.card.state_bytes == 16 * HIDDEN
     before = [part.copy() for part in parts]
     _, after = model.step(255 - clip()[0], state)
     assert all(map(np.array_equal, parts, before))
     assert after.h1 is state.h and after.h2 is state.h1
+
+
+def test_a_state_is_kept_for_as_many_frames_as_the_card_says(folders):
+    """Then what is seen is what a track that begins there sees."""
+    model, images = load_ace(folders("gaussian")), clip(7)
+    model = replace(model, card=replace(model.card, state_frames=3))
+    found, state = followed(model, images)
+    pieces = [estimate for first in (0, 3, 6) for estimate in followed(model, images[first : first + 3])[0]]
+    for estimate, alone in zip(found, pieces, strict=True):
+        np.testing.assert_array_equal(estimate.joints_m, alone.joints_m)
+    assert state.frames == 1
+    longer, _ = followed(replace(model, card=replace(model.card, state_frames=None)), images)
+    assert np.abs(longer[3].joints_m - found[3].joints_m).max() > 1e-5
 
 
 def test_the_threshold_is_the_cards_unless_told_otherwise(folders):

@@ -36,7 +36,8 @@ def export_ace(net: AceNet, card: dict, folder: Path) -> dict:
 
     In the card ``macs`` and ``flops`` become those of a frame with the coarse encoder, ``fine_macs`` and
     ``fine_flops`` what one with the fine encoder takes more, ``state_bytes`` what is kept of a track, and
-    ``gate`` and ``threshold`` what decides. Raises HandfastError as ``write_graphs`` does.
+    ``gate`` and ``threshold`` what decides; ``state_frames``, where there is one, says for how many frames a
+    state is kept. Raises HandfastError as ``write_graphs`` does.
     """
     graphs = _graphs(net, card["input"]["height"])
     costs = {name: measure_cost(graph) for name, graph in graphs.items()}

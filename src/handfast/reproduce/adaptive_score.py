@@ -14,6 +14,7 @@ from handfast.evaluation.metrics import mean_error, pck20, pck_auc
 WITHOUT_GATE = "without-gate"
 THRESHOLDS = (0.1, 0.3, 0.5, 0.7, 0.9)
 MOTIONS = ("slowest", "slower", "faster", "fastest")
+RENEWED = "renewed"  # by the usual one, with a new state after as many frames as clips of training have
 HIDDEN = ("least-hidden", "less-hidden", "more-hidden", "most-hidden")
 
 

@@ -9,6 +9,7 @@ from itertools import pairwise
 from handfast.reproduce.adaptive_score import (
     HIDDEN,
     MOTIONS,
+    RENEWED,
     THRESHOLDS,
     USUAL,
     WITHOUT_GATE,
@@ -134,7 +135,7 @@ def _rises(rows: Mapping[str, Summary]) -> tuple[bool, str]:
 
 
 def _near_the_heavy_net(rows: Mapping[str, Summary]) -> tuple[bool, str]:
-    gated, always = rows["adaptive"].score, rows["lstm-fine"].score
+    gated, always = rows["renewed"].score, rows["lstm-fine"].score
     more = gated["error_mm"] / always["error_mm"] - 1
     share = gated["gflops"] / always["gflops"]
     return (
@@ -145,7 +146,7 @@ def _near_the_heavy_net(rows: Mapping[str, Summary]) -> tuple[bool, str]:
 
 
 def _better_than_the_light_net(rows: Mapping[str, Summary]) -> tuple[bool, str]:
-    gated, light = rows["adaptive"].value, rows["lstm-coarse"].value
+    gated, light = rows["renewed"].value, rows["lstm-coarse"].value
     return gated < light, f"{gated:.2f} mm against {light:.2f} mm"
 
 
@@ -310,12 +311,12 @@ FIGURE5 = _table(
 _OF_PAIRS = (
     Claim(
         "our aim: the gate costs 5 % of always-fine's error at most, at 40 % of its compute or less",
-        ("lstm-fine", "adaptive"),
+        ("lstm-fine", "renewed"),
         _near_the_heavy_net,
     ),
     Claim(
         "our aim: the gated pair is more accurate than the light net",
-        ("lstm-coarse", "adaptive"),
+        ("lstm-coarse", "renewed"),
         _better_than_the_light_net,
     ),
 )
@@ -325,7 +326,7 @@ def _pair(
     name: str, title: str, benchmark: str, recipe: str, small: Mapping[str, object], models: Sequence[str]
 ) -> Table:
     """Of a pair of our own. models: the coarse encoder, the fine one, an LSTM behind either, and the gate
-    between them."""
+    between them, which is run as in the paper and as ``runtime.ace`` does."""
 
     def row(model: str, needs: Mapping[str, Row] = _NOTHING, part: str = WITHOUT_GATE) -> Row:
         return Row(model, recipe, {}, {"model": model}, small=small, needs=needs, part=part)
@@ -340,6 +341,7 @@ def _pair(
             "lstm-coarse": row(lstm_coarse, {"coarse": encoders["coarse"]}),
             "lstm-fine": row(lstm_fine, {"fine": encoders["fine"]}),
             "adaptive": row(gated, encoders, USUAL),
+            "renewed": row(gated, encoders, RENEWED),
         },
         _OF_PAIRS,
         compared=("error_mm", "gflops"),

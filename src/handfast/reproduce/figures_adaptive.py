@@ -43,7 +43,7 @@ def draw_firing(figure: "Figure", table: Table, found: Mapping[str, list[Result]
             color=style_of(axes is by_hidden)["color"],
             label=label,
         )
-        axes.yaxis.set_major_formatter("{x:.0f} %")
+        axes.yaxis.set_major_formatter("{x:g} %")
         plain(axes)
     by_motion.set_ylim(bottom=0)  # once all is drawn: both share it, and it ends the scaling
     by_motion.set_xlabel("motion of joints from frame to frame (mm)")

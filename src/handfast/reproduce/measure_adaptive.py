@@ -13,6 +13,7 @@ from handfast.data.colour_clips import ClipBatches, open_whole_clips
 from handfast.models.ace import AceNet, Encoder, Encoding, VanillaLstm, adaptive_macs
 from handfast.models.cost import network_cost
 from handfast.reproduce.adaptive_score import (
+    RENEWED,
     THRESHOLDS,
     USUAL,
     WITHOUT_GATE,
@@ -22,7 +23,15 @@ from handfast.reproduce.adaptive_score import (
     quarters,
     score_frames,
 )
-from handfast.training.ace import AceRecipe, encoders_of, follow, image_tensor, joint_errors_mm, kind_of
+from handfast.training.ace import (
+    THRESHOLD,
+    AceRecipe,
+    encoders_of,
+    follow,
+    image_tensor,
+    joint_errors_mm,
+    kind_of,
+)
 from handfast.training.checkpoint import load_checkpoint
 from handfast.training.loop import MODEL_FILE
 
@@ -40,7 +49,7 @@ def measure_adaptive(recipe: AceRecipe, data: Path, run_dir: Path) -> dict[str, 
     kind = kind_of(recipe.model)
     seen = _watch(net, open_whole_clips(data, "test", input_px, kind), has_parts=kind == "colour")
     if isinstance(net, AceNet):
-        parts = _parts_by_gate(net, seen)
+        parts = _parts_by_gate(net, seen, recipe.data.frames)
     else:
         has_fine = "fine" in (encoders_of(recipe.model) or recipe.model.split("-"))
         joints_cm = seen.joints_cm
@@ -79,15 +88,20 @@ class _Seen:
         )
 
 
-def _parts_by_gate(net: AceNet, seen: _Seen) -> dict[str, Frames]:
+def _parts_by_gate(net: AceNet, seen: _Seen, trained_on: int) -> dict[str, Frames]:
+    """trained_on: so many frames had a clip of training."""
     rest, by_threshold = reading(net), {}
     for threshold in THRESHOLDS:
         joints_cm, uses_fine = follow(rest, seen.features, threshold)
         by_threshold[at_threshold(threshold)] = seen.frames(joints_cm, uses_fine.numpy())
-    usual = by_threshold[USUAL]
+    usual, pieces = by_threshold[USUAL], seen.features.split(trained_on, dim=1)
+    found = [follow(rest, piece, THRESHOLD) for piece in pieces]
+    joints_cm, uses_fine = (torch.cat(of_pieces, dim=1) for of_pieces in zip(*found, strict=True))
+    renewed = seen.frames(joints_cm, uses_fine.numpy())
     later = usual.of(np.arange(len(usual.errors_mm)) % seen.motion_mm.shape[1] > 0)
     masks = quarters(later.motion_mm, later.hidden_share)
-    return {USUAL: usual} | by_threshold | {name: later.of(mask) for name, mask in masks.items()}
+    by_quarter = {name: later.of(mask) for name, mask in masks.items()}
+    return {USUAL: usual} | by_threshold | {RENEWED: renewed} | by_quarter
 
 
 @torch.inference_mode()

@@ -5,7 +5,7 @@ look as well; ``recur`` makes a pose of what they saw and of what it remembers o
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,18 +19,20 @@ from handfast.skeleton import SKELETONS, Skeleton
 # The gate that has not seen the coarse features, nor mixes them into the fine ones.
 BLIND_GATE = "neural-temporal"
 CENTIMETRE_M = 0.01
+STATE_PARTS = 4  # h, c, h1, h2
 LEAST = 1e-3  # of a heat-map, so that one that says nothing has a mean
 
 
 @dataclass(frozen=True, eq=False)
 class AceState:
     """What is kept of a track, each (1, H) float32: the LSTM's h and c after the last frame, its h one (h1)
-    and two (h2) frames before."""
+    and two (h2) frames before. frames: how many it has seen."""
 
     h: np.ndarray
     c: np.ndarray
     h1: np.ndarray
     h2: np.ndarray
+    frames: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,9 +68,11 @@ class AceModel:
     def step(self, image: np.ndarray, state: AceState | None = None) -> tuple[AceEstimate, AceState]:
         """The next crop (S, S, 3) uint8, red, green, blue, of a track of a right hand.
 
-        state: what the step before returned; None for a track that begins.
+        state: what the step before returned; None for a track that begins. One that has seen as many frames
+        as clips had in training, the card's ``state_frames``, is thrown away: beyond that it does harm.
         """
-        state = state or self._initial_state()
+        if state is None or state.frames == self.card.state_frames:
+            state = self._initial_state()
         seen = {"image": as_channels(image, self.card.input["width"])}
         is_blind = self.card.gate == BLIND_GATE
         coarse, *heatmaps = (None,) if is_blind else self.engines["coarse"](seen)
@@ -87,13 +91,12 @@ class AceModel:
         joints_cm, h, c = self.engines["recur"]({"features": features, "h": state.h, "c": state.c})
         keypoints_px = _peaks(heatmaps[0][0], self.card.input["width"]) if heatmaps else None
         estimate = AceEstimate(CENTIMETRE_M * joints_cm[0], keypoints_px, used_fine, float(g_fine))
-        return estimate, AceState(h, c, state.h, state.h1)
+        return estimate, AceState(h, c, state.h, state.h1, state.frames + 1)
 
     def _initial_state(self) -> AceState:
         """That of a track which has just begun."""
-        parts = fields(AceState)
-        zeros = np.zeros((1, self.card.state_bytes // (4 * len(parts))), np.float32)
-        return AceState(*(zeros,) * len(parts))
+        zeros = np.zeros((1, self.card.state_bytes // (4 * STATE_PARTS)), np.float32)
+        return AceState(*(zeros,) * STATE_PARTS)
 
 
 def load_ace(

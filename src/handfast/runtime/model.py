@@ -60,6 +60,7 @@ class ModelCard:
     fine_macs: int | None = None
     fine_flops: int | None = None
     state_bytes: int | None = None
+    state_frames: int | None = None
 
     @property
     def in_colour(self) -> bool:

@@ -96,7 +96,8 @@ class AceRecipe(Recipe):
         return super().starts() | {place: path for place, path in places.items() if path}
 
     def interface(self) -> dict:
-        return _interface(self.model, self.data.look)
+        seen = _interface(self.model, self.data.look)
+        return seen | {"state_frames": self.data.frames} if _is_gated(self.model) else seen
 
 
 @dataclass(frozen=True, kw_only=True)
