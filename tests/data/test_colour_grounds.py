@@ -1,6 +1,6 @@
 import numpy as np
 
-from handfast.data.colour_grounds import add_skin, blend, clutter, texture
+from handfast.data.colour_grounds import add_skin, blend, texture
 
 
 def test_alpha_is_the_share_of_what_is_above():
@@ -14,15 +14,6 @@ def test_textures_are_all_different_and_answer_to_the_generator():
     seen = {texture(np.random.default_rng(seed), 160, 120).tobytes() for seed in (0, 1, 2, 3, 0)}
     assert len(seen) == 4
     assert texture(np.random.default_rng(0), 160, 120).shape == (120, 160, 3)
-
-
-def test_clutter_has_edges_at_all_scales_and_answers_to_the_generator():
-    pictures = [clutter(np.random.default_rng(seed), 160, 120) for seed in (*range(20), 0)]
-    assert pictures[0].shape == (120, 160, 3) and pictures[0].dtype == np.uint8
-    assert len({picture.tobytes() for picture in pictures}) == 20
-    for apart, least in ((2, 4), (32, 15)):  # pixels; near ones are alike, far ones are not
-        steps = np.mean([np.abs(np.diff(p[:, ::apart].astype(float), axis=1)).mean() for p in pictures])
-        assert least < steps < 80
 
 
 def test_skin_covers_a_part_and_is_redder_than_blue():

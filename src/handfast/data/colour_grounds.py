@@ -8,8 +8,6 @@ import numpy as np
 
 LIGHT_SKIN, DARK_SKIN = np.float32([245, 208, 182]), np.float32([70, 44, 32])
 _FORMS = ("blob", "face", "arm")
-_LEAVES, _LEAF_RANGE_PX = (15, 70), (5.0, 130.0)
-_TEXTURES = 3  # that the leaves of a picture share
 _SIZE_RANGE_PX = (14.0, 80.0)
 
 
@@ -25,53 +23,6 @@ def texture(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
     colours = base + contrast * (rng.standard_normal((*cells, 1)) + 0.4 * rng.standard_normal((*cells, 3)))
     how = (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_CUBIC)[rng.integers(3)]
     return cv2.resize(np.clip(colours, 0, 255).astype(np.uint8), (width, height), interpolation=how)
-
-
-def clutter(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
-    """Things of all sizes before each other, the largest behind, as in pictures of the world (the dead leaves
-    model; Lee et al. 2001, "Occlusion Models for Natural Images"): round ones, ones with corners, and bars,
-    alone or side by side like fingers."""
-    greys, tints = rng.uniform(10, 245, (8, 1)), rng.normal(0, rng.uniform(3, 40), (8, 3))
-    textures = [texture(rng, width, height).astype(np.float32) - 128 for _ in range(_TEXTURES)]
-    picture = np.clip(greys[0] + tints[0] + rng.uniform(0.1, 0.8) * textures[0], 0, 255).astype(np.uint8)
-    sizes = np.exp(rng.uniform(*np.log(_LEAF_RANGE_PX), rng.integers(*_LEAVES)))
-    for size in np.sort(sizes)[::-1]:
-        kind = rng.integers(len(greys))
-        colour = np.clip(greys[kind] + tints[kind] + rng.normal(0, 10), 0, 255)
-        if kind < _TEXTURES:
-            mask = np.zeros((height, width), np.uint8)
-            _leaf(rng, mask, size, 255)
-            inner = np.clip(colour + 0.5 * textures[kind][mask > 0], 0, 255)
-            picture[mask > 0] = inner.astype(np.uint8)
-        else:
-            _leaf(rng, picture, size, tuple(colour))
-    shade = cv2.resize(rng.uniform(0.6, 1.15, (3, 3)).astype(np.float32), (width, height))
-    return np.clip(picture * shade[..., None], 0, 255).astype(np.uint8)
-
-
-def _leaf(rng: np.random.Generator, canvas: np.ndarray, size: float, colour: object) -> None:
-    """One thing of clutter, so many pixels large, anywhere."""
-    height, width = canvas.shape[:2]
-    middle = rng.uniform((0, 0), (width, height))
-    form = rng.random()
-    if form < 0.35:
-        _ellipse(canvas, middle, size * rng.uniform(0.2, 0.5, 2), rng.uniform(0, 180), colour)
-    elif form < 0.6:
-        around = np.sort(rng.uniform(0, 2 * np.pi, rng.integers(3, 7)))
-        reach = size * rng.uniform(0.25, 0.6, len(around))
-        corners = middle + reach[:, None] * np.stack([np.cos(around), np.sin(around)], axis=1)
-        cv2.fillPoly(canvas, [np.rint(corners).astype(np.int32)], colour, cv2.LINE_AA)
-    else:
-        turn, thick = rng.uniform(0, 2 * np.pi), max(int(size * rng.uniform(0.06, 0.3)), 1)
-        bars, apart = rng.integers(1, 6), thick * rng.uniform(1.1, 2.0)
-        spread = rng.normal(0, 0.12)  # of their directions
-        for bar in np.arange(bars) - (bars - 1) / 2:
-            along = np.array([np.cos(turn + bar * spread), np.sin(turn + bar * spread)])
-            start = middle + bar * apart * np.array([-np.sin(turn), np.cos(turn)])
-            bent = start + size * rng.uniform(0.3, 0.6) * along
-            end = bent + size * rng.uniform(0, 0.5) * (along + rng.normal(0, 0.3, 2))
-            points = np.rint([start, bent, end]).astype(np.int32)
-            cv2.polylines(canvas, [points], False, colour, thick, cv2.LINE_AA)
 
 
 def add_skin(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:

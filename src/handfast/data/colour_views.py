@@ -14,7 +14,7 @@ import numpy as np
 from handfast.data.arrays import MIN_INSIDE
 from handfast.data.batches import Batch, Mix, random_look
 from handfast.data.colour_augment import degrade, shift_tones
-from handfast.data.colour_grounds import add_skin, blend, clutter, texture
+from handfast.data.colour_grounds import add_skin, blend, texture
 from handfast.data.colour_pictures import Pictures, is_green, load_frames, load_photographs
 from handfast.data.order import shuffled
 from handfast.data.photos import check_shown
@@ -24,9 +24,7 @@ from handfast.sensors.views import hand_size_px
 from handfast.structures import ORIENTATIONS
 
 WHOLE_VIEW = np.array([0, 0, WIDTH, HEIGHT])
-EMPTY_SHARE = 0.25
-# Of views without hands: close looks that went astray, which show so much of a picture, with any turn.
-EMPTY_LOOK_SHARE, LOOK_SHARE_RANGE = 0.5, (0.15, 0.6)
+EMPTY_SHARE = 0.13
 # What a whole view shows: hands of so many pixels, turned so far. A look that goes astray has any turn.
 SIZE_RANGE_PX, MAX_TURN_RAD = (20.0, 110.0), 0.5
 ASTRAY_SHARE = 0.15
@@ -39,9 +37,9 @@ CUT_OUT_MARGIN = (0.12, 0.35)  # of the hand's size, about its key-points
 FEATHER_RANGE_PX = (0.5, 2.5)
 BARS_SHARE = 0.25  # of whole views: those between black bars, as another aspect leaves them
 UPRIGHT_WIDTHS_PX, WIDE_HEIGHTS_PX = (66, 130), (84, 108)
-BLACK_SHARE, TEXTURE_SHARE, CLUTTER_SHARE, SKIN_SHARE, DECOY_SHARE = 0.25, 0.1, 0.3, 0.35, 0.2
+BLACK_SHARE, TEXTURE_SHARE, SKIN_SHARE, DECOY_SHARE = 0.25, 0.15, 0.35, 0.2
 OTHER_LIGHT_SHARE = 0.4  # of pasted hands: those that another light falls on than on what is behind
-PHOTO_SCENE_SHARE, SCENE_SHARE_RANGE = 0.4, (0.6, 1.0)
+PHOTO_SCENE_SHARE, SCENE_SHARE_RANGE = 0.25, (0.6, 1.0)
 VALIDATION_BATCH, VALIDATION_BATCHES = 64, 10
 
 
@@ -104,8 +102,6 @@ class ColourViews:
     def _sample(self, position: int) -> dict[str, np.ndarray]:
         rng, pictures, index = self._choose(position)
         if rng.random() < EMPTY_SHARE:
-            if rng.random() < EMPTY_LOOK_SHARE:
-                return _labelled(rng, self._scene(rng, LOOK_SHARE_RANGE, np.pi), [], WHOLE_VIEW)
             return _labelled(rng, self._ground(rng, DECOY_SHARE), [], _window(rng))
         is_look = rng.random() < self.mix.look_share
         window = WHOLE_VIEW if is_look else _window(rng)
@@ -149,27 +145,19 @@ class ColourViews:
             ground = blend(ground, self._scene(rng), outline)
         return ground
 
-    def _scene(
-        self,
-        rng: np.random.Generator,
-        share_range: tuple[float, float] = SCENE_SHARE_RANGE,
-        most_turn_rad: float = 0.0,
-    ) -> np.ndarray:
+    def _scene(self, rng: np.random.Generator) -> np.ndarray:
         if rng.random() < TEXTURE_SHARE:
             return texture(rng, WIDTH, HEIGHT)
-        if rng.random() < CLUTTER_SHARE:
-            return clutter(rng, WIDTH, HEIGHT)
         pictures = self.photos if self.photos and rng.random() < PHOTO_SCENE_SHARE else self.frames
         index = int(rng.integers(len(pictures)))
         if pictures.green[index]:  # shows nothing else
             return texture(rng, WIDTH, HEIGHT)
         bare = pictures.without_hand(index)
         high, wide = bare.shape[:2]
-        width = min(wide, high * WIDTH / HEIGHT) * rng.uniform(*share_range)
+        width = min(wide, high * WIDTH / HEIGHT) * rng.uniform(*SCENE_SHARE_RANGE)
         spare = np.array([wide - width, high - width * HEIGHT / WIDTH])
         middle = np.array([wide - 1, high - 1]) / 2 + rng.uniform(-0.5, 0.5, 2) * spare
-        A = crop_affine(middle, width, WIDTH, HEIGHT, rng.uniform(-most_turn_rad, most_turn_rad))
-        A = _of_mirrored(A, wide, rng.random() < 0.5)
+        A = _of_mirrored(crop_affine(middle, width, WIDTH, HEIGHT), wide, rng.random() < 0.5)
         return cv2.warpAffine(bare, A, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REFLECT)
 
 

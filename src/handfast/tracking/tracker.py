@@ -22,6 +22,7 @@ from handfast.sensors.sources import open_source
 from handfast.sensors.views import halvings, hand_size_px, look_affine, take_view, without_strays
 from handfast.skeleton import HAND21, SIDES
 from handfast.structures import Frame, HandPose
+from handfast.tracking.looks import Look, fused
 
 DEFAULT_MODEL = "tofnet-hand21"
 Run = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -33,9 +34,12 @@ SHARP = 0.09  # below this share of a heat-map around its peak a close look show
 # Two finds are one idea when their key-points lie less than this much of a hand's size apart; no two hands
 # have so large a share of one's key-points in the other's box.
 SAME_HAND, SAME_PLACE = 0.35, 0.4
-# A hand whose score is above SURE needs no search for a better idea of it; one below FAINT is no start. In
-# colour more things look a little like hands: `benchmarks/ghosts.py` counts them.
-SURE, FAINT, FAINT_IN_COLOUR = 0.5, 0.3, 0.53
+# A hand whose score is above SURE needs no search for a better idea of it; one below FAINT is no start.
+SURE, FAINT = 0.5, 0.3
+# In colour more things look a little like hands (`benchmarks/ghosts.py` counts them): all are followed, but
+# told of is one whose key-points have been sharper, in the mean over the frames. That tells them apart better
+# than their scores do.
+SHARP_IN_COLOUR, SHARPNESS_MEMORY = 0.33, 0.9
 LOST = 0.8  # below this share of the best score before, something has happened
 SEARCH_EVERY = 5  # frames, while a hand is followed and another may come
 # Each close look starts from where the one before found the hand: a new one has to be homed in on.
@@ -52,31 +56,32 @@ SIDE_MEMORY = 0.8  # how much of the evidence for a side lasts to the next frame
 
 
 @dataclass(frozen=True, eq=False)
-class _Look:
-    """What one look at a hand showed: the affine (2, 3) from the frame to the cells of its heat-maps, and the
-    probabilities of these (K, h, w)."""
-
-    affine: np.ndarray
-    maps: np.ndarray
-
-
-@dataclass(frozen=True, eq=False)
 class _Find:
     """A hand in the frame's pixels. side_logit > 0 speaks for a right hand; sharpness (K,) is the share of
-    each heat-map around its peak; looks are those that it was found in."""
+    each heat-map around its peak; looks are those that it was found in; past_sharpness is the
+    mean_sharpness of the frame before, None of a new hand."""
 
     probability: float
     sharpness: np.ndarray
     side_logit: float
     keypoints_px: np.ndarray
     visible: np.ndarray
-    looks: tuple[_Look, ...] = ()
+    looks: tuple[Look, ...] = ()
     track: int = 0
+    past_sharpness: float | None = None
 
     @property
     def score(self) -> float:
         """The network's opinion and how sure its key-points look, 0..1: ghosts have blurred heat-maps."""
         return float(np.sqrt(self.probability * self.sharpness.mean()))
+
+    @property
+    def mean_sharpness(self) -> float:
+        """Over the key-points and the frames."""
+        now = float(self.sharpness.mean())
+        if self.past_sharpness is None:
+            return now
+        return SHARPNESS_MEMORY * self.past_sharpness + (1 - SHARPNESS_MEMORY) * now
 
     @property
     def size_px(self) -> float:
@@ -124,13 +129,13 @@ class Tracker:
         if parts := self._parts_to_search(followed):
             finds = _distinct([*followed, *self._search(levels, followed, parts)])
         self._frames += 1
-        faint = FAINT_IN_COLOUR if self.model.card.in_colour else FAINT
-        hands = [self._numbered(find, followed) for find in _hands(finds, faint)]
+        hands = [self._numbered(find, followed) for find in _hands(finds)]
         sides = _sides(hands)
         self._previous = [self._consistent(find, side) for find, side in zip(hands, sides, strict=True)]
         return [
             _as_pose(find, side, depth_m, frame.camera)
             for find, side in zip(self._previous, sides, strict=True)
+            if find.mean_sharpness > SHARP_IN_COLOUR or not self.model.card.in_colour
         ]
 
     def _picture(self, frame: Frame, depth_m: np.ndarray | None) -> np.ndarray:
@@ -220,7 +225,7 @@ class Tracker:
                     side_logit=side_logits[slot],
                     keypoints_px=apply_affine(back, keypoints[view, slot]).astype(np.float32),
                     visible=probability[view, slot, 1:] > VISIBLE,
-                    looks=(_Look(to_cells, maps[view, slot]),),
+                    looks=(Look(to_cells, maps[view, slot]),),
                 )
                 for slot in range(len(SIDES))
             ]
@@ -268,7 +273,7 @@ class Tracker:
         means_px, covariances_px2 = expected_from_others(
             load_outline_prior(), find.keypoints_px, find.sharpness, side
         )
-        look = _fused(find.looks)
+        look = fused(find.looks)
         to_cells = look.affine[:, :2]
         cells = decode_expected(
             look.maps, apply_affine(look.affine, means_px), to_cells @ covariances_px2 @ to_cells.T
@@ -277,9 +282,10 @@ class Tracker:
         return replace(find, keypoints_px=keypoints_px, looks=())
 
     def _remembering(self, find: _Find) -> _Find:
-        """The find with the evidence for its side of the frames before."""
+        """The find with the evidence of the frames before."""
         before = next(old for old in self._previous if old.track == find.track)
-        return replace(find, side_logit=SIDE_MEMORY * before.side_logit + find.side_logit)
+        side_logit = SIDE_MEMORY * before.side_logit + find.side_logit
+        return replace(find, side_logit=side_logit, past_sharpness=before.mean_sharpness)
 
     def _numbered(self, find: _Find, followed: list[_Find]) -> _Find:
         """The find with its track: a new number, unless it is the better idea of a hand that was followed."""
@@ -287,7 +293,7 @@ class Tracker:
             return find
         same = [old for old in followed if _apart(find, old) < 1.0 and old.score < find.score]
         if same:
-            return replace(find, track=same[0].track)
+            return replace(find, track=same[0].track, past_sharpness=same[0].past_sharpness)
         self._tracks += 1
         return replace(find, track=self._tracks)
 
@@ -304,7 +310,7 @@ def _one_of_two(left: _Find, right: _Find, side_logit: float) -> _Find:
         sharpness=np.maximum(left.sharpness, right.sharpness),
         side_logit=side_logit,
         keypoints_px=np.where(left_surer[:, None], left.keypoints_px, right.keypoints_px),
-        looks=(_Look(left_look.affine, maps),),
+        looks=(Look(left_look.affine, maps),),
     )
 
 
@@ -321,21 +327,6 @@ def _merged(looks: tuple[_Find | None, ...]) -> _Find:
         keypoints_px=np.median([find.keypoints_px for find in seen], axis=0).astype(np.float32),
         looks=tuple(look for find in seen for look in find.looks),
     )
-
-
-def _fused(looks: tuple[_Look, ...]) -> _Look:
-    """What several looks showed, as one: the mean of their probabilities, in the cells of the middle one."""
-    middle = looks[len(looks) // 2]
-    _, height, width = middle.maps.shape
-    fused = middle.maps.copy()
-    for look in looks:
-        if look is middle:
-            continue
-        back = invert_affine(look.affine)
-        A = np.column_stack([middle.affine[:, :2] @ back[:, :2], apply_affine(middle.affine, back[:, 2])])
-        moved = cv2.warpAffine(look.maps.transpose(1, 2, 0), A, (width, height), flags=cv2.INTER_LINEAR)
-        fused += moved.transpose(2, 0, 1) / np.float32(np.linalg.det(A[:, :2]))
-    return _Look(middle.affine, fused / np.float32(len(looks)))
 
 
 def _apart(a: _Find, b: _Find) -> float:
@@ -363,12 +354,12 @@ def _distinct(finds: list[_Find]) -> list[_Find]:
     return kept
 
 
-def _hands(finds: list[_Find], faint: float) -> list[_Find]:
-    """The first of distinct finds that can be hands beside each other. One that is new may be ``faint``; a
-    second has to be sure as well."""
+def _hands(finds: list[_Find]) -> list[_Find]:
+    """The first of distinct finds that can be hands beside each other. One may be faint; a second has to be
+    sure when it is new."""
     kept: list[_Find] = []
     for find in finds:
-        believed = find.track or find.score > (max(SURE, faint) if kept else faint)
+        believed = find.track or find.score > (SURE if kept else FAINT)
         if believed and all(_inside(find, other) < SAME_PLACE for other in kept):
             kept.append(find)
     return kept[:MOST_HANDS]

@@ -1,0 +1,32 @@
+"""What looks at a hand showed, and several of them as one."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from handfast.geometry import apply_affine, invert_affine
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What one look at a hand showed: the affine (2, 3) from the frame to the cells of its heat-maps, and the
+    probabilities of these (K, h, w)."""
+
+    affine: np.ndarray
+    maps: np.ndarray
+
+
+def fused(looks: tuple[Look, ...]) -> Look:
+    """What several looks showed, as one: the mean of their probabilities, in the cells of the middle one."""
+    middle = looks[len(looks) // 2]
+    _, height, width = middle.maps.shape
+    fused = middle.maps.copy()
+    for look in looks:
+        if look is middle:
+            continue
+        back = invert_affine(look.affine)
+        A = np.column_stack([middle.affine[:, :2] @ back[:, :2], apply_affine(middle.affine, back[:, 2])])
+        moved = cv2.warpAffine(look.maps.transpose(1, 2, 0), A, (width, height), flags=cv2.INTER_LINEAR)
+        fused += moved.transpose(2, 0, 1) / np.float32(np.linalg.det(A[:, :2]))
+    return Look(middle.affine, fused / np.float32(len(looks)))
