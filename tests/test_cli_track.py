@@ -22,8 +22,8 @@ INTRINSICS = "300,300,15.5,11.5"
 class OneHandTracker:
     """Finds one hand in every frame."""
 
-    def __init__(self, model: str, backend: str):
-        self.name, self.model = model, SimpleNamespace(backend=backend)
+    def __init__(self, model):
+        self.model = model
 
     def track(self, source):
         for frame in source:
@@ -100,12 +100,16 @@ def test_track_depth_with_its_options(clips, tmp_path, handfast_command, monkeyp
 
     class Tracker(OneHandTracker):
         def track(self, source):
-            seen.append((self.name, self.model.backend))
+            seen.append((self.model.name, self.model.backend))
             for frame, hands in super().track(source):
                 seen.append(frame)
                 yield frame, hands
 
     monkeypatch.setattr("handfast.tracking.opening.Tracker", Tracker)
+    monkeypatch.setattr(
+        "handfast.tracking.opening.open_network",
+        lambda name, backend: SimpleNamespace(name=name, backend=backend),
+    )
     options = ["--intrinsics", INTRINSICS, "--depth-unit-mm", "0.25", "--fps", "10"]
     options += ["--model", "tofnet-tof8", "--backend", "c"]
     code, _, _ = handfast_command("track", clips / "depth", "--out", tmp_path / "out", *options)
