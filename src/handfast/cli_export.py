@@ -33,6 +33,11 @@ EXPORT_EXAMPLES = (
 CHECKPOINT_ENDING = ".safetensors"
 FORMATS = ("onnx", "c", "openvino")
 DEFAULT_TARGET = "generic"
+# What a card of several graphs says besides.
+COSTS_OF = {
+    "dirnet": ("loops", "loop_macs", "loop_flops"),
+    "ace": ("gate", "threshold", "fine_macs", "fine_flops", "state_bytes"),
+}
 PARTS_OF_ACE = ("hourglass", "lstm")
 PRECISIONS = ("fp32", "fp16", "int8")
 
@@ -225,18 +230,7 @@ def _write_folder(net: "DIRNet | AceNet", card: dict, out: Path) -> dict:
 
 
 def _folder_costs(card: dict, out: Path) -> dict:
-    of_gate, of_loops = (
-        ("gate", "threshold", "fine_macs", "fine_flops", "state_bytes"),
-        ("loops", "loop_macs", "loop_flops"),
-    )
-    names = (
-        "name",
-        "parameters",
-        "macs",
-        "flops",
-        *(of_gate if card["family"] == "ace" else of_loops),
-        "weight_bytes",
-    )
+    names = ("name", "parameters", "macs", "flops", *COSTS_OF[card["family"]], "weight_bytes")
     return {"out": str(out), **{name: card[name] for name in names}}
 
 

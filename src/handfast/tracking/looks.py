@@ -21,12 +21,12 @@ def fused(looks: tuple[Look, ...]) -> Look:
     """What several looks showed, as one: the mean of their probabilities, in the cells of the middle one."""
     middle = looks[len(looks) // 2]
     _, height, width = middle.maps.shape
-    fused = middle.maps.copy()
+    total = middle.maps.copy()
     for look in looks:
         if look is middle:
             continue
         back = invert_affine(look.affine)
         A = np.column_stack([middle.affine[:, :2] @ back[:, :2], apply_affine(middle.affine, back[:, 2])])
         moved = cv2.warpAffine(look.maps.transpose(1, 2, 0), A, (width, height), flags=cv2.INTER_LINEAR)
-        fused += moved.transpose(2, 0, 1) / np.float32(np.linalg.det(A[:, :2]))
-    return Look(middle.affine, fused / np.float32(len(looks)))
+        total += moved.transpose(2, 0, 1) / np.float32(np.linalg.det(A[:, :2]))
+    return Look(middle.affine, total / np.float32(len(looks)))
