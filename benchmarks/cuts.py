@@ -11,7 +11,6 @@ import json
 from itertools import permutations
 from pathlib import Path
 
-import cv2
 import numpy as np
 from rich.progress import track
 
@@ -48,7 +47,7 @@ def main() -> None:
     length = card.clip_frames
     ends, within, false = [], 0, 0
     for first in track(range(0, len(frames), length), description="clips", transient=True):
-        pictures = [_in_colour(frames.picture(i)) for i in range(first, first + length, options.every)]
+        pictures = [frames.picture(i) for i in range(first, first + length, options.every)]
         seen = passages(pictures)
         within, false = within + len(seen), false + seen.count(Passage.CUT)
         ends.append((pictures[-1], pictures[0]))
@@ -66,10 +65,6 @@ def main() -> None:
         return
     print(f"{result['benchmark']}, every {options.every}. frame")
     print(f"{100 * result['found']:.1f} % of {len(cuts)} cuts found, {false} of {within} passages called one")
-
-
-def _in_colour(picture: np.ndarray) -> np.ndarray:
-    return cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB) if picture.ndim == 2 else picture
 
 
 if __name__ == "__main__":

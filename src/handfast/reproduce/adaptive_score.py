@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from handfast.evaluation.metrics import mean_error, pck20, pck_auc
+from handfast.reproduce.refinement_score import auc_of_some
 
 # The parts of a network that scores are of: without a gate it is one; with a gate they are all frames by its
 # threshold, and by the usual one a quarter of them each by how they move and by how much is hidden, but
@@ -94,8 +95,8 @@ def score_frames(frames: Frames, macs: float, parameters: int, input_px: int) ->
         gmacs=macs / 1e9,
         gflops=2 * macs / 1e9,
         weight_bytes=4 * parameters,
-        auc_third_person=_auc_of_some(frames.errors_mm[frames.third_person], 20),
-        auc_first_person=_auc_of_some(frames.errors_mm[frames.first_person], 0),
+        auc_third_person=auc_of_some(frames.errors_mm[frames.third_person], 20),
+        auc_first_person=auc_of_some(frames.errors_mm[frames.first_person], 0),
     )
 
 
@@ -112,10 +113,6 @@ def quarters(motion_mm: np.ndarray, hidden_share: np.ndarray) -> dict[str, np.nd
 def read_adaptive(facts: Mapping[str, dict]) -> dict[str, AdaptiveScore]:
     """Those of a network, from JSON."""
     return {part: AdaptiveScore(**values) for part, values in facts.items()}
-
-
-def _auc_of_some(errors_mm: np.ndarray, low_mm: float) -> float | None:
-    return _rounded(pck_auc(errors_mm, low_mm, 50)) if len(errors_mm) else None
 
 
 def _rounded(value: float) -> float:

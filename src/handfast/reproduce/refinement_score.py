@@ -71,8 +71,8 @@ def score_run(
     return RefinementScore(
         frames=len(errors_mm),
         auc=_rounded(pck_auc(errors_mm, 0, 50)),
-        auc_third_person=_auc_of_some(errors_mm[~first_person], 20),
-        auc_first_person=_auc_of_some(errors_mm[first_person], 0),
+        auc_third_person=auc_of_some(errors_mm[~first_person], 20),
+        auc_first_person=auc_of_some(errors_mm[first_person], 0),
         error_mm=_rounded(mean_error(errors_mm)),
         error_px=_rounded(mean_error(errors_px)),
         input_px=input_px,
@@ -93,7 +93,8 @@ def read_refinement(facts: Mapping[str, dict]) -> dict[str, RefinementScore]:
     return {part: RefinementScore(**values) for part, values in facts.items()}
 
 
-def _auc_of_some(errors_mm: np.ndarray, low_mm: float) -> float | None:
+def auc_of_some(errors_mm: np.ndarray, low_mm: float) -> float | None:
+    """Under the PCK from low_mm to 50 mm, rounded to six decimals; None of no frames."""
     return _rounded(pck_auc(errors_mm, low_mm, 50)) if len(errors_mm) else None
 
 
