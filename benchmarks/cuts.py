@@ -15,7 +15,7 @@ import numpy as np
 from rich.progress import track
 
 from handfast.data.cards import finished_card
-from handfast.data.colour_batches import CLIPS, load_clips
+from handfast.data.colour_frames import CLIPS, load_clips
 from handfast.errors import HandfastError
 from handfast.tracking.continuity import Continuity, Passage
 

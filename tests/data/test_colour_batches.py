@@ -12,7 +12,6 @@ from handfast.data.colour_batches import (
     ColourBatches,
     ColourMix,
     as_taken,
-    load_clips,
     open_clips_as_taken,
     open_colour_batches,
 )
@@ -261,11 +260,6 @@ def test_a_hand_outside_its_picture_is_passed_over(source):
     keypoints_px = batches.batch(0, 4)["keypoints_px"]
     np.testing.assert_array_equal(keypoints_px[0], keypoints_px[1])
     assert (keypoints_px[1] != keypoints_px[2]).any()
-
-
-def test_other_benchmarks_are_refused(depth_folder):
-    with pytest.raises(HandfastError, match="expected bench-rgb, got bench-depth"):
-        load_clips(depth_folder, "train")
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from handfast.data.colour_batches import ColourMix, as_taken, load_clips, open_clips_as_taken
+from handfast.data.colour_batches import ColourMix, as_taken, open_clips_as_taken
 from handfast.data.colour_clips import ClipBatches, ClipMix, open_clip_batches, open_whole_clips
+from handfast.data.colour_frames import load_clips
 from handfast.errors import HandfastError
 from handfast.sensors.colour_crop import box_about_px, crop_colour
 

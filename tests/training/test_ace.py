@@ -116,6 +116,27 @@ def test_the_packaged_recipe(tmp_path):
     assert isinstance(make_task(ace_runs(load_recipe(path))[""]), EncoderTask)
 
 
+@pytest.mark.parametrize(
+    ("name", "part", "fine_rate", "coarse"),
+    [
+        ("fan2020-stb", "third-person", 0.05, "hourglass-coarse"),
+        ("fan2020-fpha", "first-person", 0.01, "hourglass-coarse-128"),
+    ],
+)
+def test_the_recipes_of_one_part_have_the_papers_numbers(name, part, fine_rate, coarse):
+    """Section 4.2."""
+    packaged, whole = load_recipe(name), load_recipe("fan2020")
+    assert packaged == replace(whole, model=packaged.model, part=part, fine_rate=fine_rate)
+    of_runs = ace_runs(packaged)
+    assert [run.part for run in of_runs.values()] == [part] * 3
+    assert [of_runs[role].model for role in ("coarse", "fine")] == [coarse, "hourglass-fine"]
+
+
+def test_all_runs_learn_from_the_part(recipe, dotted_folder):
+    for run in ace_runs(replace(recipe, part="first-person")).values():
+        assert not open_data(run, dotted_folder).frames.is_left.any()
+
+
 # A step
 
 
@@ -310,6 +331,9 @@ def test_clips_are_the_recipes_and_encoders_see_single_frames_of_the_same_look(r
         ({"skeleton": "nyu14"}, "skeleton must be one of 'hand21', got 'nyu14'"),
         ({"rate_weight": -1.0}, "rate_weight must be 0 or more"),
         ({"data": ClipMix(PLAIN, 1)}, "data.frames must be 2 or more for the gate of ace-hourglass-half"),
+        ({"part": "left"}, "part must be one of 'all', 'third-person', 'first-person', got 'left'"),
+        ({"images": "depth"}, "images must be one of 'colour', 'amplitude', got 'depth'"),
+        ({"images": "amplitude", "part": "first-person"}, "part must be one of 'all', got 'first-person'"),
         ({"model": "ace-hourglass"}, r"data\.look\.input_px must be a multiple of 256 for ace-h.*, got 128"),
     ],
 )

@@ -5,7 +5,6 @@ time-of-flight camera as a grey picture.
 Batch k is a function of k, whatever was asked for before.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,26 +12,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from handfast.data.arrays import inside_image
-from handfast.data.cards import Card, finished_card, read_shard
 from handfast.data.colour_augment import degrade
-from handfast.data.colour_grounds import blend
-from handfast.data.colour_pictures import is_green
+from handfast.data.colour_frames import WHOLE, Batch, ColourFrames, load_clips, load_photos, part_of
 from handfast.data.order import shuffled
-from handfast.data.photos import HELD_OUT_SOURCES, check_shown
-from handfast.data.shards import locate_frames
+from handfast.data.photos import check_shown
 from handfast.errors import HandfastError
-from handfast.geometry import Camera
-from handfast.sensors.colour_crop import MARGIN, SquareBox, box_about_px, crop_colour, look_rotation
-from handfast.skeleton import HAND21, SIDES
-
-Batch = dict[str, np.ndarray]
+from handfast.sensors.colour_crop import MARGIN, SquareBox, box_about_px
 
 OCCLUDER_SHARE = (0.12, 0.4)  # of the crop's side
-# A photo's padding has no brighter pixels; less of any other photo than that of one before a screen is green.
-_BLACK, _SCREEN_SHARE = 24, 0.2
-# By what a camera sees: the benchmark that has clips of it, and the file of a frame.
-CLIPS = {"colour": ("bench-rgb", "colour.jpg"), "amplitude": ("bench-tof-clips", "amplitude.png")}
 COARSE_SHARE, COARSER = 0.25, (1.3, 3.0)  # as of a hand far away
 VALIDATION_BATCH, VALIDATION_BATCHES = 50, 8
 
@@ -76,72 +63,6 @@ class ColourMix:
 def as_taken(input_px: int) -> ColourMix:
     """Nothing is done to the pictures: crops with the true boxes."""
     return ColourMix(input_px, 0.0, (1.0, 1.0), *(0.0,) * 6)
-
-
-@dataclass(frozen=True, eq=False)
-class ColourFrames:
-    """Labelled pictures of a hand each, n of them.
-
-    encoded: as JPEG or PNG files, which take a tenth of their pixels' memory. keypoints_px (n, 21, 2) and
-    joints_m (n, 21, 3) float32, the latter from the wrist in the picture's axes; zeros where has_3d (n,) is
-    not. visible (n, 21) bool. is_left, has_screen (n,) bool, the latter for a green one. intrinsics (n, 4):
-    fx, fy, cx, cy of the cameras; None for photos, whose 3D is a model's guess in its own scale, made as if
-    the camera looked at the hand.
-    """
-
-    encoded: tuple[bytes, ...]
-    keypoints_px: np.ndarray
-    joints_m: np.ndarray
-    has_3d: np.ndarray
-    visible: np.ndarray
-    is_left: np.ndarray
-    has_screen: np.ndarray
-    intrinsics: np.ndarray | None
-
-    def __len__(self) -> int:
-        return len(self.encoded)
-
-    def picture(self, index: int) -> np.ndarray:
-        """(H, W, 3) uint8, of amplitude all three alike."""
-        stored = cv2.imdecode(np.frombuffer(self.encoded[index], np.uint8), cv2.IMREAD_COLOR)
-        return cv2.cvtColor(stored, cv2.COLOR_BGR2RGB)
-
-    def sample(
-        self, index: int, box: SquareBox, size_px: int, border: int, backdrop: np.ndarray | None = None
-    ) -> Batch | None:
-        """The crop of a frame with its labels, see ``ColourBatches.batch``; None if the box is outside.
-
-        border: as of ``crop_colour``. backdrop: (H, W, 3) uint8 of any size, shown instead of a green screen.
-        """
-        picture = self.picture(index)
-        if backdrop is not None:
-            picture = _before(picture, backdrop)
-        crop = crop_colour(picture, box, size_px, bool(self.is_left[index]), border)
-        if crop is None:
-            return None
-        axes = crop.axes
-        if self.intrinsics is not None:
-            camera = Camera(*self.intrinsics[index], picture.shape[1], picture.shape[0])
-            axes = axes @ look_rotation(camera, box.centre_px)
-        keypoints_px = crop.to_crop_px(self.keypoints_px[index]).astype(np.float32)
-        return {
-            "image": crop.image,
-            "keypoints_px": keypoints_px,
-            "joints_m": (self.joints_m[index] @ axes.T).astype(np.float32),
-            "visible": self.visible[index] & inside_image(keypoints_px, size_px, size_px),
-            "has_3d": self.has_3d[index],
-            "rendered": np.bool_(self.intrinsics is not None),
-        }
-
-
-def _before(picture: np.ndarray, backdrop: np.ndarray) -> np.ndarray:
-    """A picture with what is green, and its black padding, replaced."""
-    is_hand = ~is_green(picture) & (picture.max(axis=-1) > _BLACK)
-    share = cv2.GaussianBlur(cv2.erode(is_hand.astype(np.float32), np.ones((3, 3), np.uint8)), (0, 0), 0.8)
-    red, green, blue = cv2.split(picture)
-    # The screen shines on the hand.
-    picture = cv2.merge([red, np.minimum(green, np.maximum(red, blue)), blue])
-    return blend(cv2.resize(backdrop, picture.shape[1::-1]), picture, share)
 
 
 @dataclass(frozen=True)
@@ -205,8 +126,8 @@ def draw_occluder(rng: np.random.Generator, mix: ColourMix, frames: ColourFrames
 class ColourBatches:
     """Crops of labelled frames by step.
 
-    name: for the cards of models trained on it. shard_frames: frames of a shard of the split. in_order: the
-    frames come as they lie, else every pass has its own order. validation: batches kept aside, by kind.
+    name: for the cards of models trained on it. in_order: the frames come as they lie, else every pass has
+    its own order. validation: batches kept aside, by kind.
     """
 
     frames: ColourFrames
@@ -214,7 +135,6 @@ class ColourBatches:
     mix: ColourMix
     photos: ColourFrames | None = None
     name: str = "synthetic"
-    shard_frames: int = 1
     in_order: bool = False
     validation: Mapping[str, tuple[Batch, ...]] = field(default_factory=dict)
 
@@ -233,10 +153,9 @@ class ColourBatches:
     def origin(self, step: int, batch_size: int) -> str:
         """Which files batch number ``step`` was made from."""
         chosen = [self._choose(step * batch_size + i) for i in range(batch_size)]
-        shards = sorted({index // self.shard_frames for _, frames, index in chosen if frames is self.frames})
+        shards = sorted({frames.files[index] for _, frames, index in chosen if frames is self.frames})
         photos = sum(frames is not self.frames for _, frames, _ in chosen)
-        names = [f"shard-{shard:05d}.tar" for shard in shards]
-        return ", ".join(names + ([f"{photos} photos"] if photos else []))
+        return ", ".join(shards + ([f"{photos} photos"] if photos else []))
 
     def _choose(self, position: int) -> tuple[np.random.Generator, ColourFrames, int]:
         """A sample's generator, and which of which frames it shows."""
@@ -286,26 +205,31 @@ def degraded(rng: np.random.Generator, images: np.ndarray, mix: ColourMix) -> np
 
 
 def open_colour_batches(
-    folder: Path, mix: ColourMix, seed: int, photos: Path | None = None, kind: str = "colour"
+    folder: Path,
+    mix: ColourMix,
+    seed: int,
+    photos: Path | None = None,
+    kind: str = "colour",
+    part: str = WHOLE,
 ) -> ColourBatches:
     """A folder made by ``handfast synth bench-rgb`` -> batches of train/, validated on other people.
 
-    kind: of pictures, one of ``CLIPS``, each with a benchmark. photos: a folder of labelled photos, see
+    kind, part: as of ``load_clips``. photos: a folder of labelled photos, see
     ``photos.py``, to mix in; its labels.jsonl may say xyz, 21 x 3 m. Held-out batches are clips and, if there
     are any, photos of other sources, as taken. Raises HandfastError when anything is missing or broken, and
     for another benchmark.
     """
-    card, frames = load_clips(folder, "train", kind)
-    held_out = {"clips": load_clips(folder, "validation", kind)[1]}
-    name = f"{len(frames)} frames of {card.benchmark}, seed {card.seed}"
+    card, frames = load_clips(folder, "train", kind, part)
+    held_out = {"clips": load_clips(folder, "validation", kind, part)[1]}
+    name = f"{len(frames)} frames of {part_of(card.benchmark, part)}, seed {card.seed}"
     own_photos = None
     if photos is not None:
         check_shown(photos, mix.photo_share)
-        own_photos, sources = _load_photos(photos, held_out=False)
+        own_photos, sources = load_photos(photos, held_out=False)
         if not len(own_photos):
             raise HandfastError(f"{photos}: expected photos to train on, got none beside those held out")
         name += f"; {len(own_photos)} photos of {', '.join(sources)}"
-        unseen, _ = _load_photos(photos, held_out=True)
+        unseen, _ = load_photos(photos, held_out=True)
         held_out |= {"photos": unseen} if len(unseen) else {}
     return ColourBatches(
         frames,
@@ -313,7 +237,6 @@ def open_colour_batches(
         mix,
         photos=own_photos,
         name=name,
-        shard_frames=card.shard_clips * card.clip_frames,
         validation={kind: _validation(others, mix.input_px) for kind, others in held_out.items()},
     )
 
@@ -328,71 +251,3 @@ def _validation(frames: ColourFrames, input_px: int) -> tuple[Batch, ...]:
     source = ColourBatches(frames, seed=0, mix=as_taken(input_px))
     size = min(VALIDATION_BATCH, len(frames))
     return tuple(source.batch(step, size) for step in range(min(VALIDATION_BATCHES, len(frames) // size)))
-
-
-def load_clips(folder: Path, split: str, kind: str = "colour") -> tuple[Card, ColourFrames]:
-    """A split of clips in memory, its frames in order. kind: of pictures, one of ``CLIPS``. Raises
-    HandfastError as ``finished_card`` does, for a shard that is not as it was made, and for another
-    benchmark."""
-    card = finished_card(folder, split)
-    benchmark, picture = CLIPS[kind]
-    if card.benchmark != benchmark:
-        raise HandfastError(
-            f"{folder}: expected {benchmark}, got {card.benchmark}; make it with handfast synth"
-        )
-    encoded, labels = [], []
-    for name in card.layout(split):
-        shard = read_shard(folder, card, split, name)
-        for files in locate_frames(shard).values():
-            encoded.append(shard[files[picture]])
-            labels.append(json.loads(shard[files["json"]]))
-    hands = [label["hands"][0] for label in labels]
-    keypoints_m = np.array([hand["keypoints_m"] for hand in hands])
-    return card, ColourFrames(
-        encoded=tuple(encoded),
-        keypoints_px=np.array([hand["keypoints_px"] for hand in hands], np.float32),
-        joints_m=(keypoints_m - keypoints_m[:, :1]).astype(np.float32),
-        has_3d=np.ones(len(hands), bool),
-        visible=np.array([hand["visible"] for hand in hands], bool),
-        is_left=np.array([hand["side"] == "left" for hand in hands]),
-        has_screen=np.zeros(len(hands), bool),
-        intrinsics=np.array([[label["camera"][k] for k in ("fx", "fy", "cx", "cy")] for label in labels]),
-    )
-
-
-def _load_photos(folder: Path, held_out: bool) -> tuple[ColourFrames, tuple[str, ...]]:
-    """Photos of all but HELD_OUT_SOURCES, or of those, and where they come from."""
-    unknown = np.zeros((len(HAND21), 3))
-    try:
-        lines = (folder / "labels.jsonl").read_text(encoding="utf-8").splitlines()
-        labels = [json.loads(line) for line in lines]
-        labels = [label for label in labels if (label["source"] in HELD_OUT_SOURCES) == held_out]
-        paths = [folder / "images" / label["file"] for label in labels]
-        encoded = tuple(path.read_bytes() for path in paths)
-        keypoints_px = np.array([label["xy"] for label in labels], np.float32).reshape(-1, 21, 2)
-        joints_m = np.array([label.get("xyz", unknown) for label in labels], np.float32).reshape(-1, 21, 3)
-        is_left = np.array([SIDES.index(label["side"]) == 0 for label in labels], bool)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise HandfastError(
-            f"{folder}: expected labels.jsonl and images/ of labelled photos: {error}"
-        ) from error
-    has_screen = np.zeros(len(labels), bool)
-    for i, path in enumerate(paths):
-        # An eighth of its size is quick to read, and says as much.
-        small = cv2.imdecode(np.frombuffer(encoded[i], np.uint8), cv2.IMREAD_REDUCED_COLOR_8)
-        if small is None or not np.ptp(keypoints_px[i], axis=0).max() >= 1:
-            raise HandfastError(
-                f"{path}: expected a photo and the key-points of a hand; remove its line from labels.jsonl"
-            )
-        has_screen[i] = is_green(cv2.cvtColor(small, cv2.COLOR_BGR2RGB)).mean() > _SCREEN_SHARE
-    frames = ColourFrames(
-        encoded=encoded,
-        keypoints_px=keypoints_px,
-        joints_m=joints_m - joints_m[:, :1],
-        has_3d=np.array(["xyz" in label for label in labels], bool),
-        visible=np.ones(keypoints_px.shape[:2], bool),
-        is_left=is_left,
-        has_screen=has_screen,
-        intrinsics=None,
-    )
-    return frames, tuple(sorted({label["source"] for label in labels}))

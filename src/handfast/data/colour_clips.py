@@ -10,16 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from handfast.data.colour_batches import (
-    Batch,
-    ColourFrames,
-    ColourMix,
-    as_taken,
-    degraded,
-    draw_occluder,
-    draw_view,
-    load_clips,
-)
+from handfast.data.colour_batches import ColourMix, as_taken, degraded, draw_occluder, draw_view
+from handfast.data.colour_frames import WHOLE, Batch, ColourFrames, load_clips, part_of
 from handfast.data.order import shuffled
 from handfast.errors import HandfastError
 from handfast.sensors.colour_crop import SquareBox
@@ -61,8 +53,7 @@ class ClipMix:
 class ClipBatches:
     """Clips by step.
 
-    frames: in order, clip_frames of each clip. name, shard_frames, in_order, validation: as of
-    ``ColourBatches``.
+    frames: in order, clip_frames of each clip. name, in_order, validation: as of ``ColourBatches``.
     """
 
     frames: ColourFrames
@@ -70,7 +61,6 @@ class ClipBatches:
     seed: int
     mix: ClipMix
     name: str = "synthetic"
-    shard_frames: int = 1
     in_order: bool = False
     validation: Mapping[str, tuple[Batch, ...]] = field(default_factory=dict)
 
@@ -92,8 +82,7 @@ class ClipBatches:
     def origin(self, step: int, batch_size: int) -> str:
         """Which files batch number ``step`` was made from."""
         firsts = [self.clip_frames * self._choose(step * batch_size + i) for i in range(batch_size)]
-        shards = sorted({first // self.shard_frames for first in firsts})
-        return ", ".join(f"shard-{shard:05d}.tar" for shard in shards)
+        return ", ".join(sorted({self.frames.files[first] for first in firsts}))
 
     @property
     def _clips(self) -> int:
@@ -132,30 +121,33 @@ class ClipBatches:
         return clip | {"image": degraded(rng, clip["image"], mix.look)}
 
 
-def open_clip_batches(folder: Path, mix: ClipMix, seed: int, kind: str = "colour") -> ClipBatches:
+def open_clip_batches(
+    folder: Path, mix: ClipMix, seed: int, kind: str = "colour", part: str = WHOLE
+) -> ClipBatches:
     """A folder made by ``handfast synth bench-rgb`` -> batches of train/, validated on clips of other people
-    as taken, from anywhere within. kind: of pictures, one of ``colour_batches.CLIPS``. Raises HandfastError
-    when anything is missing or broken, for another benchmark, and for more frames than a clip has."""
-    card, frames = load_clips(folder, "train", kind)
-    others, taken = load_clips(folder, "validation", kind)[1], _as_taken(mix.look.input_px, mix.frames)
+    as taken, from anywhere within. kind, part: as of ``load_clips``. Raises HandfastError as that does, and
+    for more frames than a clip has."""
+    card, frames = load_clips(folder, "train", kind, part)
+    others, taken = load_clips(folder, "validation", kind, part)[1], _as_taken(mix.look.input_px, mix.frames)
     unseen = ClipBatches(others, card.clip_frames, 0, taken)
     return ClipBatches(
         frames,
         card.clip_frames,
         seed,
         mix,
-        name=f"{len(frames) // card.clip_frames} clips of {card.benchmark}, seed {card.seed}",
-        shard_frames=card.shard_clips * card.clip_frames,
+        name=f"{len(frames) // card.clip_frames} clips of {part_of(card.benchmark, part)}, seed {card.seed}",
         validation={
             "clips": tuple(unseen.batch(step, VALIDATION_BATCH) for step in range(VALIDATION_BATCHES))
         },
     )
 
 
-def open_whole_clips(folder: Path, split: str, input_px: int, kind: str = "colour") -> ClipBatches:
+def open_whole_clips(
+    folder: Path, split: str, input_px: int, kind: str = "colour", part: str = WHOLE
+) -> ClipBatches:
     """The clips of a split in their own order and as long as they are, with nothing done to their frames and
-    the true boxes. kind, errors: as of ``open_clip_batches``."""
-    card, frames = load_clips(folder, split, kind)
+    the true boxes. kind, part, errors: as of ``load_clips``."""
+    card, frames = load_clips(folder, split, kind, part)
     return ClipBatches(
         frames, card.clip_frames, seed=0, mix=_as_taken(input_px, card.clip_frames), in_order=True
     )

@@ -103,7 +103,9 @@ MODELS = {
     "hourglass-fine": partial(HourglassEncoder, input_px=256, channels=64),
     "lstm-coarse": partial(_ungated, coarse="hourglass-coarse"),
     "lstm-fine": partial(_ungated, fine="hourglass-fine"),
+    "lstm-coarse-128": partial(_ungated, coarse="hourglass-coarse-128"),
     "lstm-mix": partial(_ungated, coarse="hourglass-coarse", fine="hourglass-fine"),
+    "lstm-mix-128": partial(_ungated, coarse="hourglass-coarse-128", fine="hourglass-fine"),
     "ace-hourglass": partial(_gated, coarse="hourglass-coarse", fine="hourglass-fine", gate="gaussian"),
     "ace-hourglass-128": partial(
         _gated, coarse="hourglass-coarse-128", fine="hourglass-fine", gate="gaussian"
@@ -114,12 +116,18 @@ MODELS = {
     ),
     # The same on images half as wide, which two cores can train.
     "hourglass-coarse-half": partial(HourglassEncoder, input_px=32, channels=32),
+    "hourglass-coarse-128-half": partial(HourglassEncoder, input_px=64, channels=32),
     "hourglass-fine-half": partial(HourglassEncoder, input_px=128, channels=64),
     "lstm-coarse-half": partial(_ungated, coarse="hourglass-coarse-half"),
+    "lstm-coarse-128-half": partial(_ungated, coarse="hourglass-coarse-128-half"),
     "lstm-fine-half": partial(_ungated, fine="hourglass-fine-half"),
     "lstm-mix-half": partial(_ungated, coarse="hourglass-coarse-half", fine="hourglass-fine-half"),
+    "lstm-mix-128-half": partial(_ungated, coarse="hourglass-coarse-128-half", fine="hourglass-fine-half"),
     "ace-hourglass-half": partial(
         _gated, coarse="hourglass-coarse-half", fine="hourglass-fine-half", gate="gaussian"
+    ),
+    "ace-hourglass-128-half": partial(
+        _gated, coarse="hourglass-coarse-128-half", fine="hourglass-fine-half", gate="gaussian"
     ),
     "ace-hourglass-neural-half": partial(
         _gated, coarse="hourglass-coarse-half", fine="hourglass-fine-half", gate="neural"

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from handfast.data.cards import Card, finished_card
-from handfast.data.colour_batches import CLIPS
 from handfast.data.colour_clips import open_whole_clips
+from handfast.data.colour_frames import CLIPS
 from handfast.data.datasets.bench import open_bench
 from handfast.data.datasets.samples import Samples
 from handfast.errors import HandfastError

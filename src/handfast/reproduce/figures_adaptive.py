@@ -15,11 +15,13 @@ def draw_trade(figure: "Figure", table: Table, found: Mapping[str, list[Result]]
     """The AUC of each row over the compute of a frame."""
     figure.set_size_inches(9, 4.5)
     axes = figure.subplots()
-    axes.set_title(f"{table.path}: AUC of PCK, 20 to 50 mm", loc="left", fontsize=10)
+    number = "auc_0_50" if "auc_0_50" in table.compared else "auc"
+    range_mm = {"auc": "20 to 50 mm", "auc_0_50": "0 to 50 mm"}[number]
+    axes.set_title(f"{table.path}: AUC of PCK, {range_mm}", loc="left", fontsize=10)
     for index, (name, of_row) in enumerate(found.items()):
         score = summarise(table, name, of_row).score
-        label = f"{name}: {score['auc']:.4f}, fine for {100 * score['p_fine']:.0f} %"
-        axes.plot(score["gflops"], score["auc"], "o", color=style_of(index)["color"], label=label)
+        label = f"{name}: {score[number]:.4f}, fine for {100 * score['p_fine']:.0f} %"
+        axes.plot(score["gflops"], score[number], "o", color=style_of(index)["color"], label=label)
     axes.set_xlabel("GFLOP a frame, the mean")
     axes.set_xlim(left=0)
     plain(axes)

@@ -30,7 +30,6 @@ from handfast.training.ace import (
     follow,
     image_tensor,
     joint_errors_mm,
-    kind_of,
 )
 from handfast.training.checkpoint import load_checkpoint
 from handfast.training.loop import MODEL_FILE
@@ -46,8 +45,8 @@ def measure_adaptive(recipe: AceRecipe, data: Path, run_dir: Path) -> dict[str, 
     input_px = recipe.data.look.input_px
     parameters = sum(parameter.numel() for parameter in net.parameters())
     macs = macs_by_rate(net, input_px)
-    kind = kind_of(recipe.model)
-    seen = _watch(net, open_whole_clips(data, "test", input_px, kind), has_parts=kind == "colour")
+    clips = open_whole_clips(data, "test", input_px, recipe.images, recipe.part)
+    seen = _watch(net, clips, has_parts=recipe.images == "colour")
     if isinstance(net, AceNet):
         parts = _parts_by_gate(net, seen, recipe.data.frames)
     else:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from handfast.data.colour_batches import ColourMix
 from handfast.data.colour_clips import ClipMix
+from handfast.data.colour_frames import CLIPS, PARTS, WHOLE
 from handfast.errors import HandfastError
 from handfast.evaluation.metrics import mean_error, pck_auc
 from handfast.losses.adaptive import adaptive_losses, single_frame_losses
@@ -52,8 +53,9 @@ class AceRecipe(Recipe):
     the loss that holds the gate to it. temperature_decay: of tau, which falls from 1 as exp(-decay x step) to
     lowest_temperature, so that samples of the gate become discrete (Jang et al. 2017). encoder_share: of
     learning_rate, which is the LSTM's and the gate's, that of the encoders: they have learned already, and
-    the frames of a few clips are much alike. encoders: how these are trained. data: what is done to clips;
-    its ``look``, to single frames as well.
+    the frames of a few clips are much alike. images: what the net sees, one of ``colour_frames.CLIPS``; part:
+    of colour clips, one of ``colour_frames.PARTS`` or all. encoders: how these are trained. data: what is
+    done to clips; its ``look``, to single frames as well.
     """
 
     coarse: str = ""
@@ -63,12 +65,16 @@ class AceRecipe(Recipe):
     temperature_decay: float = 1e-4
     lowest_temperature: float = 0.5
     encoder_share: float = 0.03
+    images: str = "colour"
+    part: str = WHOLE
     encoders: EncoderTraining = field(default_factory=EncoderTraining)
     data: ClipMix = field(default_factory=lambda: ClipMix(ColourMix(input_px=256)))
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_choice("skeleton", self.skeleton, ("hand21",))
+        check_choice("images", self.images, CLIPS)
+        check_choice("part", self.part, (WHOLE, *PARTS) if self.images == "colour" else (WHOLE,))
         check_not_negative(self, "rate_weight", "temperature_decay")
         if not 0 <= self.fine_rate <= 1:
             raise HandfastError(f"recipe: fine_rate must be in 0..1, got {self.fine_rate}")
@@ -96,15 +102,17 @@ class AceRecipe(Recipe):
         return super().starts() | {place: path for place, path in places.items() if path}
 
     def interface(self) -> dict:
-        seen = _interface(self.model, self.data.look)
+        seen = _interface(self.images, self.data.look)
         return seen | {"state_frames": self.data.frames} if _is_gated(self.model) else seen
 
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderRun(Recipe):
-    """Step one for one encoder."""
+    """Step one for one encoder. images, part: as of ``AceRecipe``."""
 
     joints_weight: float
+    images: str
+    part: str
     data: ColourMix
 
     def __post_init__(self) -> None:
@@ -112,16 +120,11 @@ class EncoderRun(Recipe):
         check_not_negative(self, "joints_weight")
 
     def interface(self) -> dict:
-        return _interface(self.model, self.data)
+        return _interface(self.images, self.data)
 
 
-def _interface(model: str, mix: ColourMix) -> dict:
-    return {"input": {"image": f"{kind_of(model)} crop", "height": mix.input_px, "width": mix.input_px}}
-
-
-def kind_of(model: str) -> str:
-    """What a net in MODELS sees, one of ``colour_batches.CLIPS``."""
-    return "amplitude" if "tof" in model.split("-") else "colour"
+def _interface(images: str, mix: ColourMix) -> dict:
+    return {"input": {"image": f"{images} crop", "height": mix.input_px, "width": mix.input_px}}
 
 
 def _is_gated(model: str) -> bool:
@@ -152,6 +155,7 @@ def ace_runs(recipe: AceRecipe) -> dict[str, Recipe]:
 def _encoder_run(recipe: AceRecipe, model: str) -> EncoderRun:
     shared = {each.name: getattr(recipe, each.name) for each in fields(Recipe)}
     own = vars(recipe.encoders) | {"model": model, "steps": 0, "data": recipe.data.look}
+    own |= {"images": recipe.images, "part": recipe.part}
     own["init_from"] = recipe.init_from or recipe.encoders.init_from
     return EncoderRun(**shared | own)
 

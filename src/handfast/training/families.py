@@ -9,7 +9,7 @@ from handfast.data.colour_views import open_colour_views
 from handfast.data.depth_batches import open_depth_batches
 from handfast.data.depth_datasets import open_dataset_batches
 from handfast.errors import HandfastError
-from handfast.training.ace import AceRecipe, AceTask, EncoderRun, EncoderTask, kind_of
+from handfast.training.ace import AceRecipe, AceTask, EncoderRun, EncoderTask
 from handfast.training.dense_regression import DataSetRecipe, DenseRecipe, DenseTask
 from handfast.training.dirnet import DIRNetRecipe, DIRNetRun, DIRNetTask
 from handfast.training.recipe import Recipe, make_record, read_recipe
@@ -62,9 +62,9 @@ def open_data(recipe: Recipe, folder: Path, photos: Path | None = None) -> Train
         case DIRNetRecipe():
             return open_colour_batches(folder, recipe.data, recipe.seed, photos)
         case EncoderRun():
-            return open_colour_batches(folder, recipe.data, recipe.seed, photos, kind_of(recipe.model))
+            return open_colour_batches(folder, recipe.data, recipe.seed, photos, recipe.images, recipe.part)
         case AceRecipe():
-            return open_clip_batches(folder, recipe.data, recipe.seed, kind_of(recipe.model))
+            return open_clip_batches(folder, recipe.data, recipe.seed, recipe.images, recipe.part)
         case DataSetRecipe() if photos is None:
             return open_dataset_batches(recipe.dataset, folder, recipe.data, recipe.seed)
         case DenseRecipe() if photos is None:
