@@ -39,6 +39,18 @@ def test_the_table_of_joints(evaluate, dirnet_folder, dotted_folder):
     assert f"{facts['auc_20_50']:.3f}" in stdout and f"{facts['loops']:.2f}" in stdout
 
 
+def test_a_gate_spends_as_told(evaluate, dirnet_folder, dotted_folder):
+    def found(model, gate):
+        code, stdout, stderr = evaluate(model, "--data", dotted_folder, "--gate", gate, "--json")
+        assert (code, stderr) == (0, "")
+        return json.loads(stdout)
+
+    always, never = found("ace", "0"), found("ace", "1")
+    assert (always["p_fine"], never["p_fine"]) == (1.0, 0.0) and always["gflops"] > never["gflops"]
+    all_loops, none = found(dirnet_folder, "never"), found(dirnet_folder, "variance:1e9")
+    assert all_loops["loops"] > none["loops"] == 0 and all_loops["gflops"] > none["gflops"]
+
+
 def test_what_a_model_needs_is_said_in_one_line(evaluate, tof_folder):
     code, stdout, stderr = evaluate("dense-hand21", "--data", tof_folder)
     assert (code, stdout) == (2, "")

@@ -6,12 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import islice
 from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 
+from handfast.data.benchmarks import BENCH_RGB
 from handfast.geometry import Camera
 from handfast.sensors.sources import write_recording
 from handfast.structures import Frame, HandPose
@@ -95,6 +97,46 @@ def test_track_json_is_the_last_line(clips, tmp_path, handfast_command, one_hand
     assert stderr.startswith("skipped: 2.png: ") and stderr.count("\n") == 1
 
 
+@pytest.fixture(scope="module")
+def colour_clip(tmp_path_factory):
+    """Six frames of a rendered hand, as PNGs."""
+    folder = tmp_path_factory.mktemp("colour")
+    world = BENCH_RGB.make_world(BENCH_RGB.seed)
+    for i, sample in enumerate(islice(BENCH_RGB.clip(world, "test", 0), 6)):
+        cv2.imwrite(str(folder / f"{i}.png"), sample.frame.colour[..., ::-1])
+    return folder
+
+
+@pytest.mark.parametrize(("model", "effort"), [("ace", "fine encoder, a hand"), ("dirnet", "loops, a hand")])
+def test_a_colour_clip_from_end_to_end(colour_clip, tmp_path, handfast_command, model, effort):
+    """With the packaged finder and networks."""
+    out = tmp_path / "out"
+    code, stdout, stderr = handfast_command("track", colour_clip, "--out", out, "--model", model)
+    assert (code, stderr) == (0, "") and effort in stdout
+    records = [json.loads(line) for line in (out / "hands.jsonl").read_text().splitlines()]
+    hands = [hand for record in records for hand in record["hands"]]
+    assert len(hands) >= 5  # as of six frames
+    for hand in hands:
+        relative_mm = np.array(hand["relative_mm"])
+        assert relative_mm.shape == (21, 3) and 60 < np.linalg.norm(relative_mm, axis=1).max() < 300
+
+
+def test_the_gate_is_told_what_to_do(colour_clip, tmp_path, handfast_command):
+    for gate, expected in (("0", 1.0), ("1", 0.0)):
+        code, stdout, _ = handfast_command(
+            "track", colour_clip, "--out", tmp_path / gate, "--model", "ace", "--gate", gate, "--json"
+        )
+        assert (code, json.loads(stdout)["effort"]) == (0, expected)
+    code, _, stderr = handfast_command(
+        "track", colour_clip, "--out", tmp_path / "b", "--model", "tofnet-rgb", "--gate", "0.3"
+    )
+    assert (code, stderr) == (
+        2,
+        "error: gate '0.3': model tofnet-rgb has none, as dirnet and ace have\n",
+    )
+    assert not (tmp_path / "b").exists()
+
+
 def test_track_depth_with_its_options(clips, tmp_path, handfast_command, monkeypatch):
     seen = []
 
@@ -108,7 +150,7 @@ def test_track_depth_with_its_options(clips, tmp_path, handfast_command, monkeyp
     monkeypatch.setattr("handfast.tracking.opening.Tracker", Tracker)
     monkeypatch.setattr(
         "handfast.tracking.opening.open_network",
-        lambda name, backend: SimpleNamespace(name=name, backend=backend),
+        lambda name, backend, gate: SimpleNamespace(name=name, backend=backend),
     )
     options = ["--intrinsics", INTRINSICS, "--depth-unit-mm", "0.25", "--fps", "10"]
     options += ["--model", "tofnet-tof8", "--backend", "c"]

@@ -39,6 +39,15 @@ Backend = Annotated[
     ),
 ]
 DEFAULT_BACKEND = "onnxruntime"
+Gate = Annotated[
+    str | None,
+    typer.Option(
+        help="How an adaptive model decides: of ace, how sure its gate has to be, 0 to 1, that the fine "
+        "encoder is needed; of dirnet gate:TAU, variance:TAU (the higher, the sooner it stops) or never.",
+        metavar="RULE",
+        show_default="what its card says",
+    ),
+]
 Intrinsics = Annotated[
     str | None,
     typer.Option(

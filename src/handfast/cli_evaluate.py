@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from handfast.cli_common import DEFAULT_BACKEND, Backend, Json, print_facts, with_bar
+from handfast.cli_common import DEFAULT_BACKEND, Backend, Gate, Json, print_facts, with_bar
 
 if TYPE_CHECKING:
     from handfast.evaluation.keypoints import KeypointScore
@@ -35,6 +35,7 @@ def evaluate(
         int | None, typer.Option(min=1, help="Only the first frames of it.", metavar="N")
     ] = None,
     backend: Backend = DEFAULT_BACKEND,
+    gate: Gate = None,
     plot: Annotated[
         Path | None, typer.Option(help="Also draw the curves into this .png, .pdf or .svg.", metavar="FILE")
     ] = None,
@@ -53,7 +54,7 @@ def evaluate(
 
     if plot is not None:
         check_plot(plot)
-    evaluation = evaluate(model, data, split, frames, backend, with_bar)
+    evaluation = evaluate(model, data, split, frames, backend, gate, with_bar)
     if plot is not None:
         plot_evaluation(evaluation, plot)
     if as_json:

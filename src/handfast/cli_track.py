@@ -19,6 +19,7 @@ from handfast.cli_common import (
     DEFAULT_MODEL,
     Backend,
     DepthUnit,
+    Gate,
     Intrinsics,
     Json,
     Model,
@@ -41,6 +42,7 @@ TRACK_EXAMPLES = (
     "handfast track clip.mp4 --out results --json --backend c\n\n"
     "handfast track depth_pngs/ --out results --intrinsics 476.0,476.0,313.7,242.8 --depth-unit-mm 0.125\n\n"
     "handfast track holiday.mp4 --out results --model dirnet\n\n"
+    "handfast track holiday.mp4 --out results --model ace --gate 0.3\n\n"
     "handfast track camera:0 --out results --model dirnet --seconds 20"
 )
 DEMO_EXAMPLES = "[bold]Example[/]\n\nhandfast demo --out demo"
@@ -57,6 +59,7 @@ def track(
     out: Annotated[Path, typer.Option(help="Folder for the results.", metavar="DIR")],
     model: Model = DEFAULT_MODEL,
     backend: Backend = DEFAULT_BACKEND,
+    gate: Gate = None,
     intrinsics: Intrinsics = None,
     depth_unit_mm: DepthUnit = None,
     fps: Annotated[
@@ -90,7 +93,7 @@ def track(
         fps=fps,
         skip_bad_frames=skip_bad_frames,
     )
-    _track(opened, out, model, backend, as_json, frames, seconds)
+    _track(opened, out, model, backend, gate, as_json, frames, seconds)
 
 
 def demo(
@@ -104,7 +107,7 @@ def demo(
     from handfast.sensors.sources import open_source
 
     with resources.as_file(resources.files("handfast") / "assets" / "demo.zip") as clip:
-        _track(open_source(clip), out, DEFAULT_MODEL, DEFAULT_BACKEND, as_json)
+        _track(open_source(clip), out, DEFAULT_MODEL, DEFAULT_BACKEND, None, as_json)
 
 
 def _track(
@@ -112,18 +115,20 @@ def _track(
     out: Path,
     model: str,
     backend: str,
+    gate: str | None,
     as_json: bool,
     frames: int | None = None,
     seconds: float | None = None,
 ) -> None:
     """Track a source, or as much of it as asked for, write the results, say what was found."""
+    from handfast.runtime.ace import AceModel
     from handfast.sensors.sources import CameraSource
     from handfast.tracking.opening import open_tracker
     from handfast.tracking.outputs import ResultWriter, write_results
 
     if out.resolve() == Path(source.name).resolve():
         raise HandfastError(f"{out}: the results would mix with the source; choose another --out")
-    tracker = open_tracker(model, backend)
+    tracker = open_tracker(model, backend, gate)
     is_live = isinstance(source, CameraSource)
     total = min(filter(None, (length_hint(source), frames)), default=None)
     with ResultWriter(out, source.fps) as writer, _first_interrupt_noted(is_live) as interrupted:
@@ -131,9 +136,12 @@ def _track(
         counts = write_results(with_bar(tracker.track(taken), "tracking", total), writer)
     for file, reason in source.skipped:
         print(f"skipped: {file}: {reason}", file=sys.stderr)
+    facts = asdict(counts)
+    if counts.effort is None:
+        del facts["effort"]
     summary = {
         "source": source.name,
-        **asdict(counts),
+        **facts,
         "skipped": len(source.skipped),
         "model": model,
         "backend": tracker.model.backend,
@@ -143,7 +151,7 @@ def _track(
     if as_json:
         print(json.dumps(summary))
     else:
-        _print_summary(summary)
+        _print_summary(summary, "fine encoder" if isinstance(tracker.model, AceModel) else "loops")
 
 
 def _beginning(source: "Iterable[Frame]", frames: int | None, seconds: float | None) -> "Iterator[Frame]":
@@ -170,17 +178,18 @@ def _first_interrupt_noted(is_live: bool) -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, usual)
 
 
-def _print_summary(summary: dict) -> None:
+def _print_summary(summary: dict, effort: str) -> None:
+    """effort: what an adaptive model spends more or less of."""
     skipped = f" ({summary['skipped']} skipped)" if summary["skipped"] else ""
     share = summary["frames_with_hand"] / summary["frames"]
-    print_facts(
-        [
-            ("source", summary["source"]),
-            ("model", f"{summary['model']} ({summary['backend']})"),
-            ("frames", f"{summary['frames']}{skipped}"),
-            ("speed", f"{summary['frames_per_s']:.0f} frames/s"),
-            ("frames with a hand", f"{summary['frames_with_hand']} ({share:.0%})"),
-            ("hands", f"{summary['hands']} ({summary['left']} left, {summary['right']} right)"),
-            ("results", "\n".join(summary["outputs"])),
-        ]
-    )
+    rows = [
+        ("source", summary["source"]),
+        ("model", f"{summary['model']} ({summary['backend']})"),
+        ("frames", f"{summary['frames']}{skipped}"),
+        ("speed", f"{summary['frames_per_s']:.0f} frames/s"),
+        ("frames with a hand", f"{summary['frames_with_hand']} ({share:.0%})"),
+        ("hands", f"{summary['hands']} ({summary['left']} left, {summary['right']} right)"),
+    ]
+    if "effort" in summary:
+        rows.append((f"{effort}, a hand", f"{summary['effort']:.2f}"))
+    print_facts([*rows, ("results", "\n".join(summary["outputs"]))])

@@ -94,6 +94,8 @@ class HandPose:
     xyz_mm: (21, 3) in camera space, NaN rows where no depth supports a key-point; None without depth.
     relative_mm: (21, 3) from the wrist, along the camera's axes, where a model tells it from colour alone; as
     if the camera looked at the hand where the camera is not known.
+    effort: what an adaptive model spent on it beyond the least: DIR-Net's loops, or 1 where ACE's fine
+    encoder ran; None of other models.
     track: number that stays with the hand from frame to frame.
     """
 
@@ -104,6 +106,7 @@ class HandPose:
     xyz_mm: np.ndarray | None = None
     track: int = 0
     relative_mm: np.ndarray | None = None
+    effort: int | None = None
 
     def __post_init__(self) -> None:
         if self.side not in SIDES:

@@ -20,6 +20,7 @@ LEFT_PX, RIGHT_PX = (70.0, 90.0), (170.0, 90.0)
 @dataclass(frozen=True, eq=False)
 class Estimate:
     joints_m: np.ndarray
+    effort: int = 0
 
 
 class Model:

@@ -50,6 +50,7 @@ def hand_at(x_m, y_m, z_m=0.5, side="right", seed=0):
 @dataclass(frozen=True, eq=False)
 class Estimate:
     joints_m: np.ndarray
+    effort: int = 2
 
 
 class Oracle:
@@ -138,6 +139,7 @@ def test_a_hand_is_in_space_where_it_was_put(side, place_m):
         (pose,) = tracker.step(FRAME)
         assert tracker.model.mirrored == [side == "left"]
         np.testing.assert_array_equal(pose.keypoints_px, hand.keypoints_px)
+        assert pose.effort == 2
         np.testing.assert_allclose(pose.relative_mm, 1e3 * hand.relative_m, atol=0.5)
         np.testing.assert_allclose(pose.xyz_mm, 1e3 * hand.joints_m, atol=3)
 

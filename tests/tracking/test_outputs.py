@@ -31,7 +31,7 @@ def test_writes_three_files_and_counts(tmp_path):
         summary = write_results(clip(20), writer)
     assert (summary.frames, summary.frames_with_hand, summary.hands) == (20, 13, 19)
     assert (summary.left, summary.right) == (13, 6)
-    assert summary.frames_per_s > 0
+    assert summary.frames_per_s > 0 and summary.effort is None
     assert sorted(os.listdir(tmp_path / "a" / "b")) == sorted(OUTPUT_NAMES)
     assert all(path.is_file() for path in writer.outputs)
 
@@ -47,6 +47,16 @@ def test_writes_three_files_and_counts(tmp_path):
     assert video.get(cv2.CAP_PROP_FRAME_WIDTH) == 960
     sheet = cv2.imread(str(tmp_path / "a/b/contact_sheet.png"))
     assert sheet.shape[:2] == (8 + 3 * (360 + 8), 8 + 4 * (480 + 8))
+
+
+def test_what_an_adaptive_model_spent_is_counted_by_hand(tmp_path):
+    frames = [(frame, [replace(hand, effort=frame.index % 2) for hand in hands]) for frame, hands in clip(20)]
+    with ResultWriter(tmp_path) as writer:
+        summary = write_results(frames, writer)
+    spent = [frame.index % 2 for frame, hands in frames for _ in hands]
+    assert summary.effort == pytest.approx(sum(spent) / len(spent), abs=1e-4)
+    lines = [json.loads(line) for line in (tmp_path / "hands.jsonl").read_text().splitlines()]
+    assert [hand["effort"] for line in lines for hand in line["hands"]] == spent
 
 
 def test_record_of_a_frame():

@@ -62,17 +62,18 @@ def evaluate(
     split: str,
     frames: int | None = None,
     backend: str = BACKENDS[0],
+    gate: str | None = None,
     watch: Callable[[Iterable, str, int], Iterable] = lambda done, what, total: done,
 ) -> Evaluation:
     """Score a packaged model, a model file or a folder of several on the first ``frames`` of a split, None
     for all.
 
     Nets on whole images see each frame by itself. Nets on crops see hands that are cut out by their labels.
-    watch: what is done, how it is called and how much there is -> the same, one by one. Raises HandfastError
-    for a model that cannot be loaded, and for a folder without a finished split of a benchmark that goes
-    with it.
+    backend, gate: as for ``open_network``. watch: what is done, how it is called and how much there is -> the
+    same, one by one. Raises HandfastError for a model that cannot be loaded, and for a folder without a
+    finished split of a benchmark that goes with it.
     """
-    model = open_network(name, backend)
+    model = open_network(name, backend, gate)
     card, image = finished_card(folder, split), model.card.input.get("image")
     if image not in SHOWN_IN:
         raise HandfastError(f"model {name}: no benchmark shows what its card says that it sees, {image!r}")

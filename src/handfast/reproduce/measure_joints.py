@@ -16,7 +16,7 @@ from handfast.reproduce.parallel import Watch, on_every_core
 from handfast.reproduce.predictions import find_joints
 from handfast.runtime.ace import AceModel
 from handfast.runtime.dense import DenseModel
-from handfast.runtime.dirnet import RefinedHand, RefinementModel
+from handfast.runtime.dirnet import RefinementModel
 
 
 def errors_in_depth(model: DenseModel, samples: Samples, watch: Watch = iter) -> np.ndarray:
@@ -47,7 +47,7 @@ def errors_in_clips(
             estimate, state = model.step(image, state)
             found.append(estimate)
         found_mm = 1000 * np.stack([estimate.joints_m for estimate in found])
-        taken = [each.loops if isinstance(each, RefinedHand) else each.used_fine for each in found]
+        taken = [each.effort for each in found]
         return joint_errors(found_mm, 1000 * shown["joints_m"][:length]), np.array(taken)
 
     parts = on_every_core(follow, ceil(frames / clips.clip_frames), watch)

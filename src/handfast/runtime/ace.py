@@ -50,6 +50,11 @@ class AceEstimate:
     used_fine: bool
     fine_probability: float
 
+    @property
+    def effort(self) -> int:
+        """1 where the fine encoder ran."""
+        return int(self.used_fine)
+
 
 @dataclass(frozen=True, eq=False)
 class AceModel:

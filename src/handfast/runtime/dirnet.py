@@ -45,6 +45,20 @@ class ExitRule:
                 raise HandfastError(f"exit rule: {what} must be above 0, got {getattr(self, what)}")
 
 
+def read_exit_rule(text: str) -> ExitRule:
+    """gate:TEMPERATURE, variance:VARIANCE or never -> the rule. Raises HandfastError for anything else."""
+    name, colon, number = text.partition(":")
+    if name == "never" and not colon:
+        return ExitRule(name)
+    try:
+        setting = {"gate": "temperature", "variance": "variance"}[name]
+        return ExitRule(name, **{setting: float(number)})
+    except (KeyError, ValueError) as error:
+        raise HandfastError(
+            f"exit rule {text!r}: expected gate:TAU, variance:TAU or never, as in gate:1.0"
+        ) from error
+
+
 @dataclass(frozen=True, eq=False)
 class RefinedHand:
     """What is known of the hand in a crop.
@@ -59,6 +73,11 @@ class RefinedHand:
     deviation_px: np.ndarray
     deviation_m: np.ndarray
     loops: int
+
+    @property
+    def effort(self) -> int:
+        """As loops."""
+        return self.loops
 
 
 @dataclass(frozen=True, eq=False)

@@ -62,7 +62,8 @@ def as_channels(image: np.ndarray, size_px: int) -> np.ndarray:
         raise HandfastError(
             f"image: expected a crop ({size_px}, {size_px}, 3) uint8, got {image.shape} {image.dtype}"
         )
-    return np.divide(np.moveaxis(image, 2, 0)[None], 255, dtype=np.float32, order="C")
+    # Twice as fast as to divide, and nowhere off by more than one last digit.
+    return np.multiply(np.moveaxis(image, 2, 0)[None], np.float32(1 / 255), dtype=np.float32, order="C")
 
 
 def _onnx_engine(session: onnxruntime.InferenceSession) -> Engine:

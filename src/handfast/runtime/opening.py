@@ -2,27 +2,36 @@
 
 from pathlib import Path
 
+from handfast.errors import HandfastError
 from handfast.runtime.ace import AceModel, load_ace
 from handfast.runtime.dense import DenseModel, load_dense
-from handfast.runtime.dirnet import RefinementModel, load_dirnet
+from handfast.runtime.dirnet import RefinementModel, load_dirnet, read_exit_rule
 from handfast.runtime.model import BACKENDS, Model, load_model, read_card
 
 Network = Model | DenseModel | RefinementModel | AceModel
 
 
-def open_network(name_or_path: str | Path, backend: str = BACKENDS[0]) -> Network:
+def open_network(name_or_path: str | Path, backend: str = BACKENDS[0], gate: str | None = None) -> Network:
     """A packaged network by name, a file or a folder of several.
 
     backend: what runs it, as ``load_model``, ``load_dense``, ``load_dirnet`` and ``load_ace`` have them.
-    Raises HandfastError as these do.
+    gate: how an adaptive network decides instead of as its card says: of ACE its threshold, of DIR-Net as for
+    ``read_exit_rule``. Raises HandfastError as these do, and for a gate that the network does not have.
     """
     # OpenVINO's files are read by what runs them alone.
     family = "dense" if str(name_or_path).endswith(".xml") else read_card(name_or_path).family
     match family:
-        case "dense":
-            return load_dense(name_or_path, backend)
         case "dirnet":
-            return load_dirnet(name_or_path, backend=backend)
+            return load_dirnet(name_or_path, None if gate is None else read_exit_rule(gate), backend)
         case "ace":
-            return load_ace(name_or_path, backend=backend)
-    return load_model(name_or_path, backend)
+            return load_ace(name_or_path, None if gate is None else _threshold(gate), backend)
+    if gate is not None:
+        raise HandfastError(f"gate {gate!r}: model {name_or_path} has none, as dirnet and ace have")
+    return load_dense(name_or_path, backend) if family == "dense" else load_model(name_or_path, backend)
+
+
+def _threshold(gate: str) -> float:
+    try:
+        return float(gate)
+    except ValueError as error:
+        raise HandfastError(f"gate {gate!r}: of ACE expected a threshold in 0..1") from error

@@ -25,9 +25,13 @@ from handfast.tracking.tracker import Tracker
 
 
 class CropEstimate(Protocol):
-    """What a model says of the hand in a crop: joints_m (21, 3) from the wrist, along the crop's axes."""
+    """What a model says of the hand in a crop: joints_m (21, 3) from the wrist, along the crop's axes; effort
+    as of ``HandPose``."""
 
     joints_m: np.ndarray
+
+    @property
+    def effort(self) -> int: ...
 
 
 class CropModel(Protocol):
@@ -116,7 +120,7 @@ class CropTracker:
             relative_m = relative_m @ look_rotation(camera, box.centre_px)
             if xyz_mm is None:
                 xyz_mm = 1e3 * _placed_m(find.keypoints_px, relative_m, camera)
-        return replace(find, relative_mm=1e3 * relative_m, xyz_mm=xyz_mm)
+        return replace(find, relative_mm=1e3 * relative_m, xyz_mm=xyz_mm, effort=seen.effort)
 
 
 def _placed_m(keypoints_px: np.ndarray, relative_m: np.ndarray, camera: Camera) -> np.ndarray:

@@ -14,13 +14,15 @@ from handfast.tracking.tracker import Tracker
 COLOUR_FINDER = "tofnet-rgb"
 
 
-def open_tracker(model: str | Path, backend: str = BACKENDS[0]) -> Tracker | DenseTracker | CropTracker:
+def open_tracker(
+    model: str | Path, backend: str = BACKENDS[0], gate: str | None = None
+) -> Tracker | DenseTracker | CropTracker:
     """For a packaged model, a model file or a folder of several, of any family.
 
-    backend: what runs it, as for ``open_network``. What runs on crops is led to the hands by packaged
-    trackers of key-points, in ONNX Runtime. Raises HandfastError as ``open_network`` does.
+    backend, gate: what runs it and how it decides, as for ``open_network``. What runs on crops is led to the
+    hands by packaged trackers of key-points, in ONNX Runtime. Raises HandfastError as ``open_network`` does.
     """
-    match open_network(model, backend):
+    match open_network(model, backend, gate):
         case DenseModel() as dense:
             return DenseTracker(dense, Tracker())
         case RefinementModel() as dirnet:

@@ -25,7 +25,8 @@ _VIDEO_CODE = "mp4v"  # the wheels of OpenCV bring no H.264 encoder
 
 @dataclass(frozen=True)
 class TrackSummary:
-    """Counts over a clip. frames_per_s: reading and tracking, without drawing and writing."""
+    """Counts over a clip. frames_per_s: reading and tracking, without drawing and writing. effort: of a hand,
+    the mean, see ``HandPose``; None where no model tells."""
 
     frames: int
     frames_per_s: float
@@ -33,6 +34,7 @@ class TrackSummary:
     hands: int
     left: int
     right: int
+    effort: float | None
 
 
 def write_results(results: Iterable[tuple[Frame, list[HandPose]]], writer: "ResultWriter") -> TrackSummary:
@@ -41,6 +43,7 @@ def write_results(results: Iterable[tuple[Frame, list[HandPose]]], writer: "Resu
     Raises HandfastError when there is no frame at all.
     """
     sides: list[str] = []
+    efforts: list[int] = []
     frames = frames_with_hand = 0
     tracking_s = 0.0
     results = iter(results)
@@ -55,11 +58,13 @@ def write_results(results: Iterable[tuple[Frame, list[HandPose]]], writer: "Resu
         frames += 1
         frames_with_hand += bool(hands)
         sides += [hand.side for hand in hands]
+        efforts += [hand.effort for hand in hands if hand.effort is not None]
     if not frames:
         raise HandfastError("expected one frame or more to track, got none; check the source")
     left = sides.count("left")
     frames_per_s = round(frames / tracking_s, 1)
-    return TrackSummary(frames, frames_per_s, frames_with_hand, len(sides), left, len(sides) - left)
+    effort = round(sum(efforts) / len(efforts), 4) if efforts else None
+    return TrackSummary(frames, frames_per_s, frames_with_hand, len(sides), left, len(sides) - left, effort)
 
 
 def hands_record(frame: Frame, hands: Sequence[HandPose]) -> dict:
@@ -85,6 +90,8 @@ def _hand_record(hand: HandPose) -> dict:
         record["xyz_mm"] = [row if k else None for row, k in zip(rows, known, strict=True)]
     if hand.relative_mm is not None:
         record["relative_mm"] = _rounded(hand.relative_mm, 1)
+    if hand.effort is not None:
+        record["effort"] = hand.effort
     return record
 
 
