@@ -2,7 +2,8 @@
 
 import numpy as np
 
-# Natural logarithms: the mean and spread of how long a movement takes and a rest lasts, s.
+# Natural logarithms: the mean and spread of how long a movement takes and a rest lasts, s. Set by hand;
+# benchmarks/motion.py holds what comes of it against recordings.
 _MOVEMENT = (np.log(0.55), 0.45)
 _REST = (np.log(0.35), 1.0)
 _SWAY = 0.06

@@ -39,6 +39,9 @@ class ToFNetEncoder(nn.Module):
             summary_channels=32,
             hands=1,
         )
+        # Maps that start near nothing, as those of ``HourglassEncoder``.
+        nn.init.normal_(self.net.to_maps.weight, std=1e-3)
+        nn.init.zeros_(self.net.to_maps.bias)
         self.shrink = nn.Sequential(
             ConvNorm(joints + SMALL_TIERS["tier3_channels"], HEAD_CHANNELS, 1),
             nn.MaxPool2d(2),
