@@ -8,6 +8,7 @@ from handfast.models import MODELS
 from handfast.models.ace import FEATURE_RANGE
 from handfast.models.cost import network_cost
 from handfast.models.tofnet_encoder import ToFNetEncoder
+from handfast.training.checkpoint import checkpoint_path, initialise_from, read_tensors
 
 
 def tofnet(input_px=64):
@@ -42,6 +43,22 @@ def test_heatmaps_are_half_as_wide_and_features_bounded(input_px):
     assert encoding.heatmaps.shape == (2, 21, input_px // 2, input_px // 2)
     assert encoding.joints_cm.shape == (2, 21, 3)
     assert 0 < encoding.features.abs().max() <= FEATURE_RANGE
+
+
+def test_the_packaged_net_starts_its_tiers():
+    encoder = tofnet()
+    assert initialise_from(encoder, "tofnet-tof8") > 50
+    packaged, _ = read_tensors(checkpoint_path("tofnet-tof8"))
+    own = encoder.state_dict()
+    for name, tensor in packaged.items():
+        if name.startswith("tier"):
+            torch.testing.assert_close(own[name], tensor)
+
+
+def test_heatmaps_start_near_nothing():
+    torch.manual_seed(0)
+    heatmaps = ToFNetEncoder(64)(torch.rand(2, 3, 64, 64)).heatmaps
+    assert 0 < heatmaps.abs().max() < 0.2
 
 
 def test_it_takes_turns_with_an_hourglass():

@@ -1,5 +1,7 @@
 """ACE's tables as they are asked for, and the paper's claims held against the paper's own numbers."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -101,6 +103,15 @@ def test_the_pair_for_amplitude_is_judged_by_error_and_compute():
     assert verdicts(TOF, **rest, **{"lstm-fine": fine}, renewed=costly) == ["fails", "holds"]
     useless = {"error_mm": 14.0, "gflops": 0.6}
     assert verdicts(TOF, **rest, **{"lstm-fine": fine}, renewed=useless) == ["fails", "fails"]
+
+
+@pytest.mark.parametrize("table", [TOF, LIGHT], ids=lambda table: table.name)
+def test_encoders_of_pairs_start_as_their_recipe_says(table):
+    rows = table.rows
+    runs = ace_runs(replace(recipe_of(rows["adaptive"], "small", 0), coarse="", fine=""))
+    for role in ("coarse", "fine"):
+        (alone,) = ace_runs(recipe_of(rows[role], "small", 0)).values()
+        assert alone == runs[role]
 
 
 def test_the_pair_for_amplitude_learns_from_its_own_clips():

@@ -77,6 +77,15 @@ def test_an_encoder_by_itself_is_one_run(recipe):
     assert isinstance(run, EncoderRun) and run.starts() == {"": "mine"} and run.data == PLAIN
 
 
+def test_encoders_start_from_what_is_named_for_each(recipe):
+    own = replace(recipe, encoders=EncoderTraining(coarse_from="mine"))
+    assert [run.starts() for run in list(ace_runs(own).values())[:2]] == [{"": "mine"}, {}]
+    of_packaged = ace_runs(load_recipe("ace"))
+    assert [of_packaged[role].init_from for role in ("coarse", "fine")] == ["dirnet", "dirnet"]
+    of_amplitude = ace_runs(load_recipe("fan2020-tof"))
+    assert [of_amplitude[role].init_from for role in ("coarse", "fine")] == ["tofnet-tof8", ""]
+
+
 def test_encoders_that_are_given_are_not_trained(recipe):
     assert runs(replace(recipe, coarse="c.safetensors")) == {
         "fine": ("hourglass-fine-half", {}, pytest.approx(1 / 6), 4),

@@ -2,7 +2,8 @@
 
 As in ACE's own encoder (figure 2a) a small ConvNet turns heat-maps and features into a vector, and the vector
 into 3D joints. Visibility, which tells of the whole picture, is a part of the vector: hidden key-points are
-what a heavier encoder may be wanted for.
+what a heavier encoder may be wanted for. The tensors of its tiers have the names that they have in
+``tofnet-tof8``, so that a checkpoint of that starts an encoder.
 """
 
 import torch
@@ -18,7 +19,7 @@ TRUNK_STRIDE = 8
 HEAD_CHANNELS, BOTTOM = 64, 4
 
 
-class ToFNetEncoder(nn.Module):
+class ToFNetEncoder(ToFNet):
     """Image -> heat-maps at 1/2, features and 3D joints of one hand.
 
     input_px: width and height that it works on, 64 or a multiple; larger images are averaged down to it. What
@@ -27,11 +28,9 @@ class ToFNetEncoder(nn.Module):
     """
 
     def __init__(self, input_px: int, joints: int = 21, feature_size: int = 256) -> None:
-        super().__init__()
         if input_px < 64 or input_px % 64:
             raise HandfastError(f"input_px: expected a multiple of 64, got {input_px}")
-        self.input_px, self.joints, self.feature_size = input_px, joints, feature_size
-        self.net = ToFNet(
+        super().__init__(
             keypoints_per_hand=joints,
             **SMALL_TIERS,
             decoder_groups=1,
@@ -39,9 +38,10 @@ class ToFNetEncoder(nn.Module):
             summary_channels=32,
             hands=1,
         )
+        self.input_px, self.joints, self.feature_size = input_px, joints, feature_size
         # Maps that start near nothing, as those of ``HourglassEncoder``.
-        nn.init.normal_(self.net.to_maps.weight, std=1e-3)
-        nn.init.zeros_(self.net.to_maps.bias)
+        nn.init.normal_(self.to_maps.weight, std=1e-3)
+        nn.init.zeros_(self.to_maps.bias)
         self.shrink = nn.Sequential(
             ConvNorm(joints + SMALL_TIERS["tier3_channels"], HEAD_CHANNELS, 1),
             nn.MaxPool2d(2),
@@ -59,8 +59,8 @@ class ToFNetEncoder(nn.Module):
     def forward(self, image: Tensor) -> Encoding:
         """image: (b, 3, S, S) float32, 0..1, S a multiple of input_px."""
         factor = int(image.shape[-1]) // self.input_px
-        shared = self.net.features(F.avg_pool2d(image.mean(dim=1, keepdim=True), factor))
-        heatmaps, visibility = (of_hand[:, 0] for of_hand in self.net.predict(shared))
+        shared = self.features(F.avg_pool2d(image.mean(dim=1, keepdim=True), factor))
+        heatmaps, visibility = (of_hand[:, 0] for of_hand in self.predict(shared))
         peaks = F.max_pool2d(heatmaps, TRUNK_STRIDE // HEATMAP_STRIDE)
         seen = self.shrink(torch.cat([peaks, shared.eighth], dim=1))
         features = FEATURE_RANGE * self.to_features(torch.cat([seen, visibility], dim=1))

@@ -48,16 +48,24 @@ _OF_PAIRS = (
 
 
 def _pair(
-    name: str, title: str, benchmark: str, recipe: str, small: Mapping[str, object], models: Sequence[str]
+    name: str,
+    title: str,
+    benchmark: str,
+    recipe: str,
+    small: Mapping[str, object],
+    models: Sequence[str],
+    starts: tuple[str, str],
 ) -> Table:
     """Of a pair of our own. models: the coarse encoder, the fine one, an LSTM behind either, and the gate
-    between them, which is run as in the paper and as ``runtime.ace`` does."""
+    between them, which is run as in the paper and as ``runtime.ace`` does. starts: what the encoders start
+    from, as the recipe has it."""
 
-    def row(model: str, needs: Mapping[str, Row] = _NONE, part: str = WITHOUT_GATE) -> Row:
-        return Row(model, recipe, {}, {"model": model}, small=small, needs=needs, part=part)
+    def row(model: str, needs: Mapping[str, Row] = _NONE, part: str = WITHOUT_GATE, start: str = "") -> Row:
+        changes = {"model": model, "init_from": start}
+        return Row(model, recipe, {}, changes, small=small, needs=needs, part=part)
 
     coarse, fine, lstm_coarse, lstm_fine, gated = models
-    encoders = {"coarse": row(coarse), "fine": row(fine)}
+    encoders = {"coarse": row(coarse, start=starts[0]), "fine": row(fine, start=starts[1])}
     return table_of(
         name,
         title,
@@ -83,6 +91,7 @@ TOF = _pair(
     TOF_RECIPE,
     SMALL | {"data": {"frames": 10}},
     ("ace-tof-coarse", "ace-tof-fine", "lstm-tof-coarse", "lstm-tof-fine", "ace-tof"),
+    ("tofnet-tof8", ""),
 )
 
 LIGHT = _pair(
@@ -92,6 +101,7 @@ LIGHT = _pair(
     LIGHT_RECIPE,
     {},
     ("ace-coarse", "ace-fine", "lstm-ace-coarse", "lstm-ace-fine", "ace"),
+    ("dirnet", "dirnet"),
 )
 
 TABLES = {table.name: table for table in (TOF, LIGHT)}

@@ -33,15 +33,16 @@ AUC_MM = (20, 50)  # as the paper has it for STB
 @dataclass(frozen=True)
 class EncoderTraining:
     """Step one (equation 12): how long, on how many frames at once and how fast each encoder is trained on
-    single frames. joints_weight: beta, of 3D joints beside heat-maps. init_from: a checkpoint that both start
-    from, as of ``Recipe``."""
+    single frames. joints_weight: beta, of 3D joints beside heat-maps. coarse_from, fine_from: checkpoints
+    that they start from, as ``init_from`` of ``Recipe``."""
 
     epochs: float = 30.0
     batch_size: int = 32
     learning_rate: float = 1e-3
     warmup_steps: int = 200
     joints_weight: float = 1.0
-    init_from: str = ""
+    coarse_from: str = ""
+    fine_from: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,20 +145,20 @@ def ace_runs(recipe: AceRecipe) -> dict[str, Recipe]:
     the only one."""
     encoders = encoders_of(recipe.model)
     if not encoders:
-        return {"": _encoder_run(recipe, recipe.model)}
+        return {"": _encoder_run(recipe, recipe.model, recipe.init_from)}
     lacking = {role: name for role, name in encoders.items() if not getattr(recipe, role)}
     if recipe.init_from or not lacking:
         return {"": recipe}
-    runs = {role: _encoder_run(recipe, name) for role, name in lacking.items()}
+    starts = {"coarse": recipe.encoders.coarse_from, "fine": recipe.encoders.fine_from}
+    runs = {role: _encoder_run(recipe, name, starts[role]) for role, name in lacking.items()}
     return runs | {"clips": replace(recipe, **{role: role for role in lacking})}
 
 
-def _encoder_run(recipe: AceRecipe, model: str) -> EncoderRun:
+def _encoder_run(recipe: AceRecipe, model: str, init_from: str) -> EncoderRun:
     shared = {each.name: getattr(recipe, each.name) for each in fields(Recipe)}
-    own = vars(recipe.encoders) | {"model": model, "steps": 0, "data": recipe.data.look}
-    own |= {"images": recipe.images, "part": recipe.part}
-    own["init_from"] = recipe.init_from or recipe.encoders.init_from
-    return EncoderRun(**shared | own)
+    step_one = {name: value for name, value in vars(recipe.encoders).items() if not name.endswith("_from")}
+    own = {"model": model, "init_from": init_from, "steps": 0, "data": recipe.data.look}
+    return EncoderRun(**shared | step_one | own, images=recipe.images, part=recipe.part)
 
 
 class FrameTargets(NamedTuple):
