@@ -9,10 +9,11 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from scipy.sparse import csc_matrix
+from scipy.sparse import csc_array, csc_matrix
 
 from handfast.errors import HandfastError
 from handfast.hand_model.mano import load_mano
+from mano_fixtures import right_hand_joints_m
 
 PARENTS = np.array([-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 0, 10, 11, 0, 13, 14])
 
@@ -47,15 +48,15 @@ def python2_pickle(value):
 
 
 def random_hand():
-    """What the published file has, but for the numbers."""
+    """What the published file has, but for the numbers: a vertex in sixteen lies about each joint."""
     rng = np.random.default_rng(0)
+    of_joint = np.arange(778) % 16
     all_shapes = rng.standard_normal((778, 3, 12)) * 0.01
     kept = np.arange(all_shapes.size).reshape(all_shapes.shape)[..., :10]
-    regressor = rng.random((16, 778)) * (rng.random((16, 778)) < 0.02)
-    regressor[:, 0] += 0.1
+    regressor = rng.random((16, 778)) * (of_joint == np.arange(16)[:, None])
     weights = rng.random((778, 16))
     plain = {
-        "v_template": rng.standard_normal((778, 3)) * 0.05,
+        "v_template": right_hand_joints_m()[of_joint] + rng.standard_normal((778, 3)) * 0.005,
         "posedirs": np.asfortranarray(rng.standard_normal((778, 3, 135)) * 0.001),
         "weights": weights / weights.sum(1, keepdims=True),
         "hands_mean": rng.standard_normal(45) * 0.2,
@@ -110,11 +111,8 @@ def changed_file(pickled, tmp_path):
     return changed_file
 
 
-def test_a_file_as_published_is_read_without_chumpy(changed_file):
-    path = changed_file()
-    assert path.read_bytes().startswith(b"\x80\x02") and b"cchumpy.reordering\nSelect\n" in path.read_bytes()
-    asset, (_, expected) = load_mano(path), random_hand()
-    assert "chumpy" not in sys.modules
+def assert_is_the_random_hand(asset):
+    _, expected = random_hand()
     for name in (
         "v_template", "shapedirs", "posedirs", "J_regressor", "weights", "hands_mean", "hands_components"
     ):  # fmt: skip
@@ -123,6 +121,71 @@ def test_a_file_as_published_is_read_without_chumpy(changed_file):
         np.testing.assert_array_equal(found, expected[name].astype(np.float32), err_msg=name)
     np.testing.assert_array_equal(asset.parents, PARENTS)
     np.testing.assert_array_equal(asset.faces, expected["f"])
+
+
+def test_a_file_as_published_is_read_without_chumpy(changed_file):
+    path = changed_file()
+    assert path.read_bytes().startswith(b"\x80\x02") and b"cchumpy.reordering\nSelect\n" in path.read_bytes()
+    asset = load_mano(path)
+    assert "chumpy" not in sys.modules
+    assert_is_the_random_hand(asset)
+
+
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")  # of matrices
+@pytest.mark.parametrize("regressor", [csc_matrix, csc_array, np.asarray, np.asmatrix])
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_a_file_saved_anew_by_python_3_is_read(tmp_path, protocol, regressor):
+    _, arrays = random_hand()
+    assert not arrays["posedirs"].flags.c_contiguous
+    arrays["shapedirs"] = np.ascontiguousarray(arrays["shapedirs"].transpose(2, 0, 1)).transpose(1, 2, 0)
+    arrays |= {"J_regressor": regressor(arrays["J_regressor"]), "bs_style": np.str_("lbs"), "left": {1}}
+    path = tmp_path / "MANO_RIGHT.pkl"
+    path.write_bytes(pickle.dumps(arrays, protocol))
+    assert_is_the_random_hand(load_mano(path))
+
+
+@pytest.mark.parametrize("write", [np.savez, np.savez_compressed])
+def test_arrays_in_an_npz_are_read(tmp_path, write):
+    write(tmp_path / "MANO_RIGHT.npz", **random_hand()[1], bs_style="lbs")
+    assert_is_the_random_hand(load_mano(tmp_path / "MANO_RIGHT.npz"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"J_regressor": csc_matrix((16, 778))}, r"saved anew .*Object arrays cannot be loaded"),
+        ({"f": np.full((1538, 3), "a")}, "holds an array of '<U1', which is not an array; not loaded"),
+        ({"f": np.zeros((1537, 3))}, "f: expected"),
+    ],
+)
+def test_an_npz_of_other_things_is_refused(tmp_path, changes, message):
+    path = tmp_path / "MANO_RIGHT.npz"
+    np.savez(path, **random_hand()[1] | changes)
+    with pytest.raises(HandfastError, match=message):
+        load_mano(path)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(HandfastError, match=r"MANO_RIGHT.pkl as published.*not whole"):
+        load_mano(path)
+
+
+def test_an_npz_without_one_of_the_arrays_is_refused(tmp_path):
+    arrays = random_hand()[1]
+    del arrays["hands_mean"]
+    np.savez(tmp_path / "MANO_RIGHT.npz", **arrays)
+    with pytest.raises(HandfastError, match=r"MANO_RIGHT.pkl as published.*hands_mean"):
+        load_mano(tmp_path / "MANO_RIGHT.npz")
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_left_hand_is_refused_along_whichever_axis_it_is_mirrored(tmp_path, axis):
+    arrays, path = random_hand()[1], tmp_path / "MANO_LEFT.npz"
+    mirror = np.where(np.arange(3) == axis, -1, 1)
+    np.savez(path, **arrays | {"v_template": arrays["v_template"] * mirror})
+    with pytest.raises(HandfastError, match=r"expected a right hand, got a left one; give MANO_RIGHT\.pkl"):
+        load_mano(path)
+    half_turn = -mirror
+    np.savez(path, **arrays | {"v_template": arrays["v_template"] * half_turn})
+    load_mano(path)
 
 
 @pytest.mark.parametrize("share", [0, 0.001, 0.5, 0.999])
