@@ -52,13 +52,16 @@ def _draw_loops(axes: "Axes", adaptive: Mapping[str, dict], names: list[str]) ->
     width = 0.8 / len(adaptive)
     for number, (name, score) in enumerate(adaptive.items()):
         for place, loops in enumerate(score["loops_by_hidden"]):
+            middle = place - 0.4 + (number + 0.5) * width
             if loops is not None:
-                left = place - 0.4 + number * width
-                axes.bar(left, loops, width, align="edge", color=style_of(names.index(name))["color"])
-                axes.annotate(f"{loops:.2f}", (left + width / 2, loops), **_ABOVE)
+                axes.bar(middle, loops, width, color=style_of(names.index(name))["color"])
+            text = "no frames" if loops is None else f"{loops:.2f}"
+            axes.annotate(text, (middle, loops or 0), **_ABOVE)
     bins = [f"{100 * low:.0f} to {100 * high:.0f} %" for low, high in pairwise(HIDDEN_BINS)]
     axes.set_xticks(range(len(bins)), bins)
+    axes.set_xlim(-0.5, len(bins) - 0.5)
     plain(axes)
+    axes.grid(visible=False, axis="x")
     axes.set_axisbelow(True)
 
 
