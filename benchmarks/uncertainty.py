@@ -1,12 +1,14 @@
 """How sure is DIR-Net of each key-point? Figure 4 of its paper: the variances that it expects, as heat-maps.
 
-.venv/bin/python benchmarks/uncertainty.py MODEL IMAGE [IMAGE ...] --out SHEET.png [--left]
+.venv/bin/python benchmarks/uncertainty.py MODEL SOURCE [SOURCE ...] --out SHEET.png [--left]
     [--rule gate|variance|never]
 
-MODEL is a packaged network or a folder of handfast export. The middle square of each image is taken as the
-crop of a hand, a right one unless told otherwise: about 1.6 times as wide as the hand. Over the darkened crop
-each key-point is a Gaussian of its expected deviation, all of the same height: what is certain is a dot, what
-is not spreads.
+MODEL is a packaged network or a folder of handfast export. A SOURCE is a folder of handfast synth bench-rgb,
+of whose test clips eight frames are shown, hands cut out by their labels; or a picture, whose middle square
+is taken as the crop of a hand, a right one unless told otherwise: about 1.6 times as wide as the hand. Over
+the darkened crop each key-point is a Gaussian of its expected deviation, all of the same height: what is
+certain is a dot, what is not spreads. Below stand the loops that were taken and the mean deviation, in px of
+the crop.
 """
 
 import argparse
@@ -16,6 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from handfast.data.colour_batches import open_clips_as_taken
 from handfast.errors import HandfastError
 from handfast.files import check_ending, write_whole
 from handfast.runtime.dirnet import RULES, ExitRule, RefinedHand, RefinementModel, load_dirnet
@@ -23,6 +26,7 @@ from handfast.sensors.colour_crop import SquareBox, crop_colour
 from handfast.tracking.drawing import contact_sheet, draw_caption, png_bytes
 
 TILE_PX, COLUMNS = 320, 4
+SHOWN = 8  # of the frames of a folder
 DARKENED = 0.45
 
 
@@ -41,7 +45,7 @@ def draw_uncertainty(crop: np.ndarray, hand: RefinedHand) -> np.ndarray:
     colours = cv2.applyColorMap((255 * heat).astype(np.uint8), cv2.COLORMAP_INFERNO)
     picture = cv2.cvtColor(cv2.resize(crop, (TILE_PX, TILE_PX)), cv2.COLOR_RGB2BGR)
     tile = (DARKENED * picture * (1 - heat[..., None]) + colours * heat[..., None]).astype(np.uint8)
-    draw_caption(tile, f"{hand.loops} loops, {hand.deviation_px.mean():.1f} px")
+    draw_caption(tile, f"loops: {hand.loops}, {hand.deviation_px.mean():.1f} px")
     return tile
 
 
@@ -55,9 +59,18 @@ def middle_of(path: Path, size_px: int, is_left: bool) -> np.ndarray:
     return crop_colour(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), box, size_px, mirrored=is_left).image
 
 
-def sheet(model: RefinementModel, paths: Sequence[Path], is_left: bool) -> np.ndarray:
-    """A tile for each picture."""
-    crops = [middle_of(path, model.card.input["width"], is_left) for path in paths]
+def crops_of(folder: Path, size_px: int) -> list[np.ndarray]:
+    """Test frames of bench-rgb, evenly spread over all of them. Raises HandfastError for another folder."""
+    frames = open_clips_as_taken(folder, "test", size_px)
+    shown = ((2 * np.arange(SHOWN) + 1) * len(frames)) // (2 * SHOWN)
+    return [frames.batch(int(index), 1)["image"][0] for index in shown]
+
+
+def sheet(model: RefinementModel, sources: Sequence[Path], is_left: bool) -> np.ndarray:
+    """A tile for each crop."""
+    size_px, crops = model.card.input["width"], []
+    for source in sources:
+        crops += crops_of(source, size_px) if source.is_dir() else [middle_of(source, size_px, is_left)]
     return contact_sheet(
         [draw_uncertainty(crop, model.refine(crop)) for crop in crops], min(COLUMNS, len(crops))
     )
@@ -68,15 +81,15 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("model")
-    parser.add_argument("images", nargs="+", type=Path)
+    parser.add_argument("sources", nargs="+", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--left", action="store_true", help="they are left hands, to be seen in the mirror")
+    parser.add_argument("--left", action="store_true", help="pictures show left hands, to be mirrored")
     parser.add_argument("--rule", choices=RULES, help="when to leave the loop, else as the model does")
     options = parser.parse_args()
     try:
         check_ending(options.out, ".png")
         model = load_dirnet(options.model, ExitRule(options.rule) if options.rule else None)
-        write_whole(options.out, png_bytes(sheet(model, options.images, options.left)))
+        write_whole(options.out, png_bytes(sheet(model, options.sources, options.left)))
     except HandfastError as error:
         parser.error(str(error))
 
