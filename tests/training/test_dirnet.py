@@ -4,6 +4,7 @@ import io
 import json
 import pickle
 from dataclasses import replace
+from importlib.resources import as_file, files
 from itertools import pairwise
 
 import numpy as np
@@ -70,6 +71,22 @@ def test_end_to_end_sees_as_much_in_one_run(recipe):
     assert (runs["gate"].init_from, runs["gate"].loops) == ("end-to-end", 3)
     assert list(dirnet_runs(replace(at_once, gate_epochs=0.0))) == ["end-to-end"]
     assert list(dirnet_runs(replace(recipe, loops=0))) == ["loop-0"]  # without loops nothing can be left
+
+
+def test_the_packaged_nets_recipe_makes_one_that_takes_its_place():
+    recipe = load_recipe("dirnet")
+    with as_file(files("handfast") / "assets" / "dirnet.safetensors") as path:
+        _, card = load_checkpoint(path)
+    runs = dirnet_runs(recipe)
+    assert list(runs) == ["end-to-end", "gate"]
+    assert (recipe.model, recipe.skeleton) == (card["name"], card["skeleton"])
+    interface = runs["gate"].interface()
+    assert {name: card[name] for name in interface} == interface
+    frames = 6720  # of bench-rgb small
+    assert card["trained_on"].startswith(f"{frames} frames of bench-rgb")
+    assert runs["gate"].steps_on(frames) == card["step"]
+    assert runs["end-to-end"].steps_on(frames) == pytest.approx(9000 + 5250 + 2940, rel=0.01)
+    assert recipe.data.photo_share > 0
 
 
 def test_a_start_of_the_users_own_is_that_of_the_first_run(recipe):
