@@ -1,6 +1,7 @@
 """How well are hands found in single frames of people whom the networks have not seen?
 
-.venv/bin/python benchmarks/tracking.py [--frames N] [--model NAME|FILE] [--depth] [--json]
+.venv/bin/python benchmarks/tracking.py [--frames N] [--model NAME|FILE] [--depth]
+    [--min-score SCORE] [--json]
 
 Frames are those of mix-tof's validation people, each tracked by itself, which is the hard case: following a
 clip is easier. A hand counts when at least half of its key-points can be seen and it is at least 25 px
@@ -37,6 +38,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=400)
     parser.add_argument("--model", default="tofnet-hand21")
     parser.add_argument("--depth", action="store_true", help="track the depth images instead of amplitude")
+    parser.add_argument("--min-score", type=float, default=0.0, help="leave out hands that are less sure")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
     model, world = load_model(options.model), MIX_TOF.make_world(MIX_TOF.seed)
@@ -48,6 +50,7 @@ def main() -> None:
         start_s = time.perf_counter()
         poses = Tracker(model).step(frame)
         seconds.append(time.perf_counter() - start_s)
+        poses = [pose for pose in poses if pose.score >= options.min_score]
         matched = set()
         for label in sample.hands:
             points_px = model.skeleton.select(label.keypoints_px)

@@ -1,7 +1,7 @@
 """How sure is DIR-Net of each key-point? Figure 4 of its paper: the variances that it expects, as heat-maps.
 
 .venv/bin/python benchmarks/uncertainty.py MODEL SOURCE [SOURCE ...] --out SHEET.png [--left]
-    [--rule gate|variance|never]
+    [--gate RULE]
 
 MODEL is a packaged network or a folder of handfast export. A SOURCE is a folder of handfast synth bench-rgb,
 of whose test clips eight frames are shown, hands cut out by their labels; or a picture, whose middle square
@@ -21,7 +21,7 @@ import numpy as np
 from handfast.data.colour_batches import open_clips_as_taken
 from handfast.errors import HandfastError
 from handfast.files import check_ending, write_whole
-from handfast.runtime.dirnet import RULES, ExitRule, RefinedHand, RefinementModel, load_dirnet
+from handfast.runtime.dirnet import RefinedHand, RefinementModel, load_dirnet, read_exit_rule
 from handfast.sensors.colour_crop import SquareBox, crop_colour
 from handfast.tracking.drawing import contact_sheet, draw_caption, png_bytes
 
@@ -84,11 +84,11 @@ def main() -> None:
     parser.add_argument("sources", nargs="+", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--left", action="store_true", help="pictures show left hands, to be mirrored")
-    parser.add_argument("--rule", choices=RULES, help="when to leave the loop, else as the model does")
+    parser.add_argument("--gate", help="when to leave the loop, as for handfast track")
     options = parser.parse_args()
     try:
         check_ending(options.out, ".png")
-        model = load_dirnet(options.model, ExitRule(options.rule) if options.rule else None)
+        model = load_dirnet(options.model, read_exit_rule(options.gate) if options.gate else None)
         write_whole(options.out, png_bytes(sheet(model, options.sources, options.left)))
     except HandfastError as error:
         parser.error(str(error))

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from itertools import islice
 from types import SimpleNamespace
 
@@ -228,6 +229,22 @@ def test_a_second_interrupt_breaks_off(tmp_path, handfast_command, monkeypatch):
     code, stdout, _ = handfast_command("track", "camera:0", "--out", tmp_path / "out")
     assert (code != 0, stdout) == (True, "")
     assert not files_below(tmp_path)
+
+
+def test_hands_that_are_not_sure_enough_are_left_out(clips, tmp_path, handfast_command, monkeypatch):
+    class Wavering(OneHandTracker):
+        def track(self, source):
+            for frame, (hand,) in super().track(source):
+                yield frame, [replace(hand, score=(0.3, 0.5, 0.7, 0.49)[frame.index])]
+
+    monkeypatch.setattr("handfast.tracking.opening.Tracker", Wavering)
+    out = tmp_path / "out"
+    code, stdout, _ = handfast_command("track", clips / "grey", "--out", out, "--min-score", "0.5", "--json")
+    assert (code, json.loads(stdout)["hands"]) == (0, 2)
+    records = [json.loads(line) for line in (out / "hands.jsonl").read_text().splitlines()]
+    assert [[hand["score"] for hand in record["hands"]] for record in records] == [[], [0.5], [0.7], []]
+    code, _, stderr = handfast_command("track", clips / "grey", "--out", out, "--min-score", "2")
+    assert code == 2 and "--min-score" in stderr
 
 
 def test_track_the_beginning_of_a_clip(clips, tmp_path, handfast_command, one_hand_tracker):

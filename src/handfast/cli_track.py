@@ -32,7 +32,7 @@ from handfast.errors import HandfastError
 
 if TYPE_CHECKING:
     from handfast.sensors.sources import FrameSource
-    from handfast.structures import Frame
+    from handfast.structures import Frame, HandPose
 
 # As in cli.py, the commands import what they run.
 
@@ -74,6 +74,10 @@ def track(
     seconds: Annotated[
         float | None, typer.Option(min=0, help="Stop after so many seconds of the clip.", metavar="S")
     ] = None,
+    min_score: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Leave out hands that are less sure, 0 to 1.", metavar="SCORE"),
+    ] = 0.0,
     skip_bad_frames: SkipBadFrames = False,
     as_json: Json = False,
 ) -> None:
@@ -93,7 +97,7 @@ def track(
         fps=fps,
         skip_bad_frames=skip_bad_frames,
     )
-    _track(opened, out, model, backend, gate, as_json, frames, seconds)
+    _track(opened, out, model, backend, gate, as_json, frames, seconds, min_score)
 
 
 def demo(
@@ -119,6 +123,7 @@ def _track(
     as_json: bool,
     frames: int | None = None,
     seconds: float | None = None,
+    min_score: float = 0.0,
 ) -> None:
     """Track a source, or as much of it as asked for, write the results, say what was found."""
     from handfast.runtime.ace import AceModel
@@ -133,7 +138,8 @@ def _track(
     total = min(filter(None, (length_hint(source), frames)), default=None)
     with ResultWriter(out, source.fps) as writer, _first_interrupt_noted(is_live) as interrupted:
         taken = takewhile(lambda frame: not interrupted(), _beginning(source, frames, seconds))
-        counts = write_results(with_bar(tracker.track(taken), "tracking", total), writer)
+        found = _sure_ones(with_bar(tracker.track(taken), "tracking", total), min_score)
+        counts = write_results(found, writer)
     for file, reason in source.skipped:
         print(f"skipped: {file}: {reason}", file=sys.stderr)
     facts = asdict(counts)
@@ -157,6 +163,14 @@ def _track(
 def _beginning(source: "Iterable[Frame]", frames: int | None, seconds: float | None) -> "Iterator[Frame]":
     """So many frames of a source, and so many seconds, None for all."""
     return takewhile(lambda frame: seconds is None or frame.time_s < seconds, islice(source, frames))
+
+
+def _sure_ones(
+    tracked: "Iterable[tuple[Frame, list[HandPose]]]", min_score: float
+) -> "Iterator[tuple[Frame, list[HandPose]]]":
+    """The same without hands of a lower score, which are followed all the same: they may become surer."""
+    for frame, hands in tracked:
+        yield frame, [hand for hand in hands if hand.score >= min_score]
 
 
 @contextmanager
