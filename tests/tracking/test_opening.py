@@ -1,6 +1,7 @@
 """Each model gets the tracker of its family."""
 
-from itertools import pairwise
+from importlib.resources import as_file, files
+from itertools import islice, pairwise
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from handfast.models.ace import AceNet
 from handfast.models.dirnet import DIRNet
 from handfast.models.hourglass import HourglassEncoder
 from handfast.runtime.model import PACKAGED
+from handfast.sensors.sources import open_source
 from handfast.structures import Frame, HandPose
 from handfast.tracking.crop_tracker import CropTracker
 from handfast.tracking.opening import COLOUR_FINDER, open_tracker
@@ -78,15 +80,34 @@ def test_what_sees_colour_crops_is_led_by_a_finder(name, dirnet_folder, ace_fold
     assert [hands for _, hands in tracker.track([frame] * 3)] == [[]] * 3
 
 
-def test_what_sees_amplitude_crops_is_led_by_the_usual_finder(tmp_path, packaged_finder):
+@pytest.fixture(scope="module")
+def grey_ace_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("grey") / "net"
     net = AceNet(HourglassEncoder(32, 4), HourglassEncoder(32, 4), "gaussian").eval()
     sees = {"input": {"image": "amplitude crop", "height": 32, "width": 32}}
-    card = CARD | sees | {"name": "ace-grey", "family": "ace", "config": {"gate": "gaussian"}}
-    export_ace(net, card, tmp_path / "net")
-    tracker = open_tracker(tmp_path / "net")
+    export_ace(
+        net, CARD | sees | {"name": "ace-grey", "family": "ace", "config": {"gate": "gaussian"}}, folder
+    )
+    return folder
+
+
+def test_what_sees_amplitude_crops_is_led_by_the_usual_finder(grey_ace_folder, packaged_finder):
+    tracker = open_tracker(grey_ace_folder)
     assert isinstance(tracker, CropTracker) and tracker.finder.asked_for == ()
     frame = Frame(0, 0.0, amplitude=np.zeros((48, 64), np.uint8))
     assert [hands for _, hands in tracker.track([frame] * 3)] == [[]] * 3
+
+
+def test_hands_in_an_amplitude_clip_have_joints_in_space_and_keep_their_depth(grey_ace_folder):
+    """With the packaged finder, in the clip that comes along."""
+    with as_file(files("handfast") / "assets" / "demo.zip") as clip:
+        frames = list(islice(open_source(clip), 3))
+    alone = [hands for _, hands in Tracker().track(frames)]
+    for (_, hands), of_finder in zip(open_tracker(grey_ace_folder).track(frames), alone, strict=True):
+        assert len(hands) == 2 and [hand.track for hand in hands] == [hand.track for hand in of_finder]
+        for hand, seen in zip(hands, of_finder, strict=True):
+            assert hand.relative_mm.shape == (21, 3) and hand.effort in (0, 1)
+            np.testing.assert_array_equal(hand.xyz_mm, seen.xyz_mm)
 
 
 def test_hands_in_a_video_are_followed_with_what_ace_remembers(ace_folder, packaged_finder):
