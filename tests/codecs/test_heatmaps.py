@@ -88,6 +88,19 @@ def test_a_flat_map_is_decoded_along_the_axes_of_what_is_expected():
     np.testing.assert_allclose(decode_expected(maps, mean, lean), mean, atol=0.05)
 
 
+def test_a_key_point_is_on_what_is_something_elses_only_if_it_is_expected_there():
+    """Nearly all of the map is far from where the point is expected, the rest there."""
+    maps = np.zeros((1, 40, 40))
+    maps[0, 10, 8], maps[0, 30, 33] = 1e-4, 1 - 1e-4
+    taken = np.zeros((40, 40), bool)
+    taken[25:35, 28:38] = True
+    tight = np.eye(2)[None] * 4
+    here, there = np.array([[8.0, 10.0]]), np.array([[33.0, 30.0]])
+    np.testing.assert_allclose(decode_expected(maps, here, tight), there, atol=0.05)
+    np.testing.assert_allclose(decode_expected(maps, here, tight, taken), here, atol=0.05)
+    np.testing.assert_allclose(decode_expected(maps, there, tight, taken), there, atol=0.05)
+
+
 @given(ANYWHERE, st.floats(0.5, 3))
 def test_targets_sum_to_one_even_when_cut_by_the_border(point, sigma_px):
     target = gaussian_targets(np.array(point), HEIGHT, WIDTH, sigma_px)

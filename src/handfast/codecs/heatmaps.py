@@ -70,9 +70,13 @@ def decode_probabilities(maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return points_px.reshape(*leading, 2), mass.astype(np.float32).reshape(leading)
 
 
-def decode_expected(maps: np.ndarray, means_px: np.ndarray, covariances_px2: np.ndarray) -> np.ndarray:
+def decode_expected(
+    maps: np.ndarray, means_px: np.ndarray, covariances_px2: np.ndarray, taken: np.ndarray | None = None
+) -> np.ndarray:
     """Probabilities (K, H, W) -> map pixels (K, 2) float32, where each key-point is most likely when
     something else lets expect it about a mean (K, 2), with a covariance (K, 2, 2).
+
+    taken (H, W) bool: cells that are something else's, where none is unless it is expected there.
 
     As ``decode_probabilities`` of the maps times these Gaussians. A sharp peak stays as it is; of several,
     the one nearer to what is expected wins.
@@ -90,6 +94,6 @@ def decode_expected(maps: np.ndarray, means_px: np.ndarray, covariances_px2: np.
     likely *= np.float32(-0.5)
     np.exp(likely, out=likely)
     likely *= across
-    likely += np.float32(_UNEXPECTED)
+    likely += np.float32(_UNEXPECTED) if taken is None else np.where(taken, 0, np.float32(_UNEXPECTED))
     likely *= maps
     return decode_probabilities(likely)[0]

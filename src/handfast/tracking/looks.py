@@ -17,6 +17,16 @@ class Look:
     maps: np.ndarray
 
 
+def cells_near(look: Look, points_px: np.ndarray, radius_px: float) -> np.ndarray:
+    """(h, w) bool: the cells of a look that are less than so far from one of these points (n, 2) of the
+    frame."""
+    height, width = look.maps.shape[1:]
+    rows, columns = np.mgrid[:height, :width]
+    x, y = apply_affine(look.affine, points_px).T[..., None, None]
+    radius = radius_px * np.sqrt(abs(np.linalg.det(look.affine[:, :2])))
+    return ((columns - x) ** 2 + (rows - y) ** 2 < radius**2).any(axis=0)
+
+
 def fused(looks: tuple[Look, ...]) -> Look:
     """What several looks showed, as one: the mean of their probabilities, in the cells of the middle one."""
     middle = looks[len(looks) // 2]

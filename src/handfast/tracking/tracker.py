@@ -22,7 +22,7 @@ from handfast.sensors.sources import open_source
 from handfast.sensors.views import halvings, hand_size_px, look_affine, take_view, without_strays
 from handfast.skeleton import HAND21, SIDES
 from handfast.structures import Frame, HandPose
-from handfast.tracking.looks import Look, fused
+from handfast.tracking.looks import Look, cells_near, fused
 
 DEFAULT_MODEL = "tofnet-hand21"
 Run = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -34,6 +34,7 @@ SHARP = 0.09  # below this share of a heat-map around its peak a close look show
 # Two finds are one idea when their key-points lie less than this much of a hand's size apart; no two hands
 # have so large a share of one's key-points in the other's box.
 SAME_HAND, SAME_PLACE = 0.35, 0.4
+BESIDE = 0.12  # of a hand's size: what is nearer to one of its key-points is a part of it
 # A hand whose score is above SURE needs no search for a better idea of it; one below FAINT is no start.
 SURE, FAINT = 0.5, 0.3
 # In colour more things look a little like hands (`benchmarks/ghosts.py` counts them): all are followed, but
@@ -131,7 +132,10 @@ class Tracker:
         self._frames += 1
         hands = [self._numbered(find, followed) for find in _hands(finds)]
         sides = _sides(hands)
-        self._previous = [self._consistent(find, side) for find, side in zip(hands, sides, strict=True)]
+        self._previous = [
+            self._consistent(find, side, [other for other in hands if other is not find])
+            for find, side in zip(hands, sides, strict=True)
+        ]
         return [
             _as_pose(find, side, depth_m, frame.camera)
             for find, side in zip(self._previous, sides, strict=True)
@@ -265,9 +269,9 @@ class Tracker:
             closer.append(best and replace(best, track=before.track))
         return closer
 
-    def _consistent(self, find: _Find, side: str) -> _Find:
-        """The find with each key-point where its heat-maps agree with the other key-points, if its skeleton
-        is the one of outlines."""
+    def _consistent(self, find: _Find, side: str, others: list[_Find]) -> _Find:
+        """The find with each key-point where its heat-maps agree with the other key-points, on another hand
+        only if it is expected there; if its skeleton is the one of outlines."""
         if self.model.skeleton is not HAND21:
             return find
         means_px, covariances_px2 = expected_from_others(
@@ -275,8 +279,14 @@ class Tracker:
         )
         look = fused(find.looks)
         to_cells = look.affine[:, :2]
+        taken = [
+            cells_near(look, without_strays(other.keypoints_px), BESIDE * other.size_px) for other in others
+        ]
         cells = decode_expected(
-            look.maps, apply_affine(look.affine, means_px), to_cells @ covariances_px2 @ to_cells.T
+            look.maps,
+            apply_affine(look.affine, means_px),
+            to_cells @ covariances_px2 @ to_cells.T,
+            np.logical_or.reduce(taken) if taken else None,
         )
         keypoints_px = apply_affine(invert_affine(look.affine), cells).astype(np.float32)
         return replace(find, keypoints_px=keypoints_px, looks=())
