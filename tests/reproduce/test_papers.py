@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+import pytest
+
 from handfast.reproduce.papers import PAPERS, TABLES
+from handfast.reproduce.printing import print_table
 from handfast.reproduce.tables import read_results, summarise
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
@@ -22,3 +25,11 @@ def test_every_result_is_a_row_s_and_can_be_summarised():
             for name, of_row in read_results(RESULTS, table, scale).items():
                 assert summarise(table, name, of_row).facts()[table.compared[0]] >= 0
     assert known == {path for paper in PAPERS for path in (RESULTS / paper).rglob("*-seed*.json")} != set()
+
+
+@pytest.mark.parametrize("table", TABLES.values(), ids=lambda table: table.path)
+def test_every_table_can_be_printed_with_what_is_known_of_it(table, capsys):
+    print_table(table, "small", read_results(RESULTS, table, "small"), list(table.rows))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"{table.path}, small: {table.title}"
+    assert [line.split()[0] for line in lines[2 : 2 + len(table.rows)]] == list(table.rows)

@@ -15,6 +15,7 @@ _COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
     "error_px": ("px", lambda error_px: f"{error_px:.3f}"),
     "error_mm": ("mm", lambda error_mm: f"{error_mm:.3f}"),
     "auc": ("AUC", lambda auc: f"{auc:.3f}"),
+    "auc_0_50": ("AUC", lambda auc: f"{auc:.3f}"),
     "pck20": ("PCK20", lambda share: f"{share:.3f}"),
     "auc_third_person": ("AUC third", lambda auc: f"{auc:.3f}"),
     "auc_first_person": ("AUC first", lambda auc: f"{auc:.3f}"),
