@@ -48,6 +48,6 @@ $(RUNTIME): pyproject.toml
 	@touch $@
 
 $(DEVELOPMENT): $(RUNTIME)
-	@echo "Installing PyTorch, OpenVINO and the development tools into .venv (on Linux the usual PyTorch is several GB)"
-	@$(BIN)/pip install --quiet --disable-pip-version-check '$(TORCH)' --editable '.[train,openvino,dev]'
+	@echo "Installing PyTorch and the development tools into .venv (on Linux the usual PyTorch is several GB)"
+	@$(BIN)/pip install --quiet --disable-pip-version-check '$(TORCH)' --editable '.[train,dev]'
 	@touch $@
