@@ -54,6 +54,10 @@ class ColourFrames:
     def __len__(self) -> int:
         return len(self.encoded)
 
+    def of_part(self, part: str) -> np.ndarray:
+        """(n,) bool: those that one of ``PARTS`` has."""
+        return self.is_left == (PARTS[part] == "left")
+
     def picture(self, index: int) -> np.ndarray:
         """(H, W, 3) uint8, of amplitude all three alike."""
         stored = cv2.imdecode(np.frombuffer(self.encoded[index], np.uint8), cv2.IMREAD_COLOR)

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from handfast.errors import HandfastError
 from handfast.models.ace import FEATURE_RANGE, Encoding
-from handfast.models.layers import ConvNorm
+from handfast.models.layers import ConvNorm, start_near_nothing
 
 STRIDE = 4
 BOTTOM = 4
@@ -91,10 +91,7 @@ class HourglassEncoder(nn.Module):
         self.hourglass = Hourglass(width, depth)
         self.after = Residual(width, width)
         self.to_heatmaps = nn.Conv2d(width, joints, 1)
-        # Maps that start near nothing: else the squared errors of all their cells, in the thousands for large
-        # maps, are all that the first hundreds of steps learn from.
-        nn.init.normal_(self.to_heatmaps.weight, std=1e-3)
-        nn.init.zeros_(self.to_heatmaps.bias)
+        start_near_nothing(self.to_heatmaps)
         shrink = [layer for _ in range(depth)
                   for layer in (nn.MaxPool2d(2), Residual(HEAD_CHANNELS, HEAD_CHANNELS))]  # fmt: skip
         self.to_features = nn.Sequential(

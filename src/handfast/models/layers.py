@@ -26,6 +26,13 @@ class ConvNorm(nn.Sequential):
         super().__init__(*layers, *([nn.ReLU(inplace=True)] if relu else []))
 
 
+def start_near_nothing(to_maps: nn.Conv2d) -> None:
+    """For heat-maps that are taught by squared errors: else those of all cells, in the thousands for large
+    maps, are all that the first hundreds of steps learn from."""
+    nn.init.normal_(to_maps.weight, std=1e-3)
+    nn.init.zeros_(to_maps.bias)
+
+
 class ChannelShuffle(nn.Module):
     """(b, c, h, w): deal the channels of each group out to all groups, so that grouped layers mix them."""
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from handfast.errors import HandfastError
 from handfast.models.ace import FEATURE_RANGE, Encoding
-from handfast.models.layers import ConvNorm
+from handfast.models.layers import ConvNorm, start_near_nothing
 from handfast.models.tofnet import HEATMAP_STRIDE, SMALL_TIERS, ToFNet
 
 TRUNK_STRIDE = 8
@@ -39,9 +39,7 @@ class ToFNetEncoder(ToFNet):
             hands=1,
         )
         self.input_px, self.joints, self.feature_size = input_px, joints, feature_size
-        # Maps that start near nothing, as those of ``HourglassEncoder``.
-        nn.init.normal_(self.to_maps.weight, std=1e-3)
-        nn.init.zeros_(self.to_maps.bias)
+        start_near_nothing(self.to_maps)
         self.shrink = nn.Sequential(
             ConvNorm(joints + SMALL_TIERS["tier3_channels"], HEAD_CHANNELS, 1),
             nn.MaxPool2d(2),

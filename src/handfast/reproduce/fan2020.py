@@ -19,7 +19,7 @@ from handfast.reproduce.figures_adaptive import draw_firing, draw_trade
 from handfast.reproduce.tables import Claim, Draw, Row, Summary, Table
 
 RECIPE, FPHA_RECIPE = "fan2020", "fan2020-fpha"
-_NOTHING: Mapping[str, Row] = {}
+NOTHING: Mapping[str, Row] = {}
 # On two cores: a twelfth of the clips, encoders whose images are half as wide and that have a quarter of the
 # epochs, and of clips, which are shorter, half as many at once in less than half of the epochs.
 SMALL = {
@@ -54,7 +54,7 @@ def _row(
     run: str,
     model: str,
     paper: _Paper,
-    needs: Mapping[str, Row] = _NOTHING,
+    needs: Mapping[str, Row] = NOTHING,
     part: str = WITHOUT_GATE,
     recipe: str = RECIPE,
     **changes: object,
@@ -210,7 +210,7 @@ PARTS = table_of(
 )
 
 
-def _fpha(run: str, model: str, paper: _Paper, needs: Mapping[str, Row] = _NOTHING) -> Row:
+def _fpha(run: str, model: str, paper: _Paper, needs: Mapping[str, Row] = NOTHING) -> Row:
     """A net for FPHA: clips in the first person alone, gamma_g 0.01."""
     return _row(f"fpha-{run}", model, paper, needs, recipe=FPHA_RECIPE)
 

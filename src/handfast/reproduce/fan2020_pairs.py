@@ -4,13 +4,12 @@ amplitude, and between the two light nets of the packaged pair for colour."""
 from collections.abc import Mapping, Sequence
 
 from handfast.reproduce.adaptive_score import RENEWED, USUAL, WITHOUT_GATE
-from handfast.reproduce.fan2020 import SMALL, table_of
+from handfast.reproduce.fan2020 import NOTHING, SMALL, table_of
 from handfast.reproduce.tables import Claim, Row, Summary, Table
 
 TOF_RECIPE, LIGHT_RECIPE = "fan2020-tof", "ace"
 # The gate may cost so much of the error of always-fine more, for such a share of its compute.
 MORE_ERROR, MOST_COMPUTE = 0.05, 0.4
-_NONE: Mapping[str, Row] = {}
 _NOTE = (
     "Errors of joints from the wrist, on whole clips of the test people; AUC is under the PCK, 20 to 50 mm. "
     "gflops is 2 x MAC of what ran, the mean over frames. The paper has no such table."
@@ -60,7 +59,7 @@ def _pair(
     between them, which is run as in the paper and as ``runtime.ace`` does. starts: what the encoders start
     from, as the recipe has it."""
 
-    def row(model: str, needs: Mapping[str, Row] = _NONE, part: str = WITHOUT_GATE, start: str = "") -> Row:
+    def row(model: str, needs: Mapping[str, Row] = NOTHING, part: str = WITHOUT_GATE, start: str = "") -> Row:
         changes = {"model": model, "init_from": start}
         return Row(model, recipe, {}, changes, small=small, needs=needs, part=part)
 

@@ -106,7 +106,7 @@ def _parts_by_gate(net: AceNet, seen: _Seen, trained_on: int) -> dict[str, Frame
 @torch.inference_mode()
 def _watch(net: nn.Module, clips: ClipBatches, has_parts: bool) -> _Seen:
     """All encoders on all frames, once: what then decides between them costs next to nothing. has_parts:
-    right hands are seen by who has them, left ones by another, as in bench-rgb."""
+    the clips have those of ``colour_frames.PARTS``."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     encoders = [deepcopy(encoder).to(device) for encoder in encoders_in(net)]
     features, joints_cm, joints_m, hidden_share = [], [], [], []
@@ -121,15 +121,18 @@ def _watch(net: nn.Module, clips: ClipBatches, has_parts: bool) -> _Seen:
     moved_mm = 1000 * np.linalg.norm(np.diff(joints_m, axis=1), axis=-1).mean(axis=-1)
     # Of the first frame of a clip what comes next stands for what came before.
     motion_mm = np.concatenate([moved_mm[:, :1], moved_mm], axis=1)
-    is_left = clips.frames.is_left.reshape(motion_mm.shape)
+    third_person, first_person = (
+        clips.frames.of_part(part).reshape(motion_mm.shape) & has_parts
+        for part in ("third-person", "first-person")
+    )
     return _Seen(
         torch.stack(features),
         torch.stack(joints_cm),
         joints_m,
         motion_mm,
         np.stack(hidden_share),
-        third_person=is_left & has_parts,
-        first_person=~is_left & has_parts,
+        third_person=third_person,
+        first_person=first_person,
     )
 
 

@@ -51,7 +51,7 @@ class _Estimates:
     def __init__(self, net: DIRNet, loops: int, frames: ColourBatches) -> None:
         self.input_px = frames.mix.input_px
         self.cost = run_cost(net, self.input_px, iterates=loops > 0)
-        self.first_person = ~frames.frames.is_left  # right hands are seen by who has them
+        self.first_person = frames.frames.of_part("first-person")
         of_batches, errors_mm, errors_px, hidden = [], [], [], []
         size = np.gcd(len(frames), BATCH)
         for step in range(len(frames) // size):
