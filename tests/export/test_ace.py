@@ -15,6 +15,7 @@ from handfast.models.ace import GATES, AceNet, Encoding
 from handfast.models.cost import network_cost
 from handfast.models.dirnet_encoder import DIRNetEncoder
 from handfast.models.hourglass import HourglassEncoder
+from handfast.models.layers import averaged_down
 from handfast.runtime.ace import load_ace
 
 COARSE, FINE, SIZE_PX = (32, 4), (64, 8), 64
@@ -88,8 +89,10 @@ def test_every_graph_equals_its_part_over_a_clip(net, folder, gate):
     for i, image in enumerate(clip(8)):
         seen = {}
         for name in ("coarse", "fine"):
-            encoding = getattr(net, name)(image[None])
-            seen[name], heatmaps = sessions[name].run(None, {"image": image[None].numpy()})
+            encoder = getattr(net, name)
+            encoding = encoder(image[None])
+            crop = averaged_down(image[None], encoder.input_px).numpy()
+            seen[name], heatmaps = sessions[name].run(None, {"image": crop})
             np.testing.assert_allclose(seen[name], encoding.features.numpy(), atol=1e-5)
             largest = np.abs(encoding.heatmaps.numpy()).max()
             np.testing.assert_allclose(heatmaps, encoding.heatmaps.numpy(), atol=1e-5 * largest)
@@ -126,7 +129,7 @@ def test_an_encoder_without_heatmaps_gives_features_alone(tmp_path):
 class Foreign(torch.nn.Module):
     """Nothing of ours but what ``Encoder`` asks for."""
 
-    joints, feature_size = 21, 256
+    input_px, joints, feature_size = SIZE_PX, 21, 256
 
     def __init__(self):
         super().__init__()

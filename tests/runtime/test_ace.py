@@ -30,10 +30,11 @@ def card_of(gate):
 
 
 def clip(frames=FRAMES, seed=3):
-    """(T, 64, 64, 3) uint8: coarse patterns that move, in the second half fast."""
+    """(T, 64, 64, 3) uint8: coarse patterns that move, in the second half fast; by even steps, so that two by
+    two pixels are alike and their means whole levels."""
     coarse = np.random.default_rng(seed).integers(0, 256, (8, 40, 3), dtype=np.uint8)
     wide = coarse.repeat(8, axis=0).repeat(8, axis=1)
-    steps = np.where(np.arange(frames) < frames // 2, 1, 16)
+    steps = np.where(np.arange(frames) < frames // 2, 4, 16)
     return np.stack([wide[:, place : place + SIZE_PX] for place in np.cumsum(steps)])
 
 

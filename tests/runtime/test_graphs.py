@@ -36,6 +36,17 @@ def test_a_picture_becomes_channels_from_0_to_1():
     assert channels[0, :, 1].max() == 0
 
 
+def test_a_crop_is_averaged_down_to_what_a_graph_takes():
+    """To half a level, since means are of whole ones."""
+    image = np.random.default_rng(0).integers(0, 256, (12, 12, 3), np.uint8)
+    for size in (6, 4, 3):
+        factor = 12 // size
+        means = image.reshape(size, factor, size, factor, 3).mean(axis=(1, 3)).transpose(2, 0, 1)
+        channels = as_channels(image, 12, size)
+        assert channels.shape == (1, 3, size, size) and channels.dtype == np.float32
+        np.testing.assert_allclose(255 * channels[0], means, rtol=0, atol=0.5 + 1e-4)
+
+
 @pytest.mark.parametrize(
     ("shape", "dtype"),
     [((64, 64, 3), np.uint8), ((2, 2), np.uint8), ((2, 2, 4), np.uint8), ((2, 2, 3), np.float32)],

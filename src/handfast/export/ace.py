@@ -27,8 +27,9 @@ def export_ace(net: AceNet, card: dict, folder: Path) -> dict:
     """Write a net in evaluation mode as ``folder``/coarse.onnx, fine.onnx, gate.onnx and recur.onnx, all or
     none; -> the card as written into each, under ``handfast_card``.
 
-    coarse, fine: ``image`` (1, 3, S, S) float32, 0..1 -> ``features`` (1, F) and, of an encoder that makes
-    them, ``heatmaps`` (1, 21, s, s).
+    coarse, fine: ``image`` (1, 3, S, S) float32, 0..1, as wide as the encoder's ``input_px``, to which crops
+    are to be averaged down -> ``features`` (1, F) and, of an encoder that makes them, ``heatmaps``
+    (1, 21, s, s).
     gate: of the LSTM's last three h, ``h``, ``h1`` and ``h2`` (1, H), and ``coarse``, the coarse features,
     but not where the net's gate does without -> ``g_fine`` (1,). recur: ``features``, mixed as the net does,
     ``h`` and ``c`` -> ``joints_cm`` (1, 21, 3), ``next_h``, ``next_c``. One crop at a time: each has a gate
@@ -39,7 +40,7 @@ def export_ace(net: AceNet, card: dict, folder: Path) -> dict:
     ``gate`` and ``threshold`` what decides; ``state_frames``, where there is one, says for how many frames a
     state is kept. Raises HandfastError as ``write_graphs`` does.
     """
-    graphs = _graphs(net, card["input"]["height"])
+    graphs = _graphs(net)
     costs = {name: measure_cost(graph) for name, graph in graphs.items()}
     macs = sum(costs[name].macs for name in ("coarse", "gate", "recur"))
     fine_macs = costs["fine"].macs - (0 if net.gate.sees_coarse else costs["coarse"].macs)
@@ -99,21 +100,21 @@ class _Recur(nn.Module):
 
 
 @torch.no_grad()
-def _graphs(net: AceNet, size_px: int) -> dict[str, ModelProto]:
+def _graphs(net: AceNet) -> dict[str, ModelProto]:
     state = net.initial_state(1)
-    image = {"image": torch.zeros(1, 3, size_px, size_px)}
     features = torch.zeros(1, net.lstm.cell.input_size)
     history = {name: getattr(state, name) for name in HISTORY}
     to_gate = history | ({"coarse": features} if net.gate.sees_coarse else {})
     to_lstm = {"features": features, "h": state.h, "c": state.c}
     encoders = {name: _Encode(_folded(getattr(net, name))).eval() for name in ("coarse", "fine")}
-    with warnings.catch_warnings():
-        # By how much an encoder shrinks its images is a constant for images of one size.
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)
-        graphs = {
-            name: traced_graph(encoder, image, ["features", "heatmaps"][: len(encoder(**image))])
-            for name, encoder in encoders.items()
-        }
+    graphs = {}
+    for name, encoder in encoders.items():
+        size_px = encoder.encoder.input_px
+        image = {"image": torch.zeros(1, 3, size_px, size_px)}
+        with warnings.catch_warnings():
+            # By how much an encoder shrinks its images is a constant for images of one size.
+            warnings.simplefilter("ignore", torch.jit.TracerWarning)
+            graphs[name] = traced_graph(encoder, image, ["features", "heatmaps"][: len(encoder(**image))])
     return graphs | {
         "gate": traced_graph(_Gate(net.gate).eval(), to_gate, ["g_fine"]),
         "recur": traced_graph(_Recur(net.lstm).eval(), to_lstm, ["joints_cm", "next_h", "next_c"]),

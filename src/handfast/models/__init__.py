@@ -135,7 +135,7 @@ MODELS = {
     "ace-hourglass-neural-temporal-half": partial(
         _gated, coarse="hourglass-coarse-half", fine="hourglass-fine-half", gate="neural-temporal"
     ),
-    # Ours, of two light encoders: DIR-Net on every other pixel looks first, and on all of them with two loops
+    # Ours, of two light encoders: DIR-Net on crops half as wide looks first, on whole ones with two loops
     # where it is asked to.
     "ace-coarse": partial(DIRNetEncoder, input_px=64, loops=0, feature_size=64),
     "ace-fine": partial(DIRNetEncoder, input_px=128, loops=2, feature_size=64),

@@ -39,11 +39,13 @@ class Encoding(NamedTuple):
 
 
 class Encoder(Protocol):
-    """A module that encodes images (b, ...) of a kind that is its own affair, all those of a net the same.
+    """A module that encodes images (b, C, S, S) of a kind that is its own affair, the same for a net.
 
+    input_px: how wide the images are that it works on; of wider ones, by a whole factor, it sees the mean.
     joints: K. feature_size: F.
     """
 
+    input_px: int
     joints: int
     feature_size: int
 

@@ -5,11 +5,11 @@ Its heads stay behind, and the gate of its own; the tensors of the rest have the
 """
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from handfast.errors import HandfastError
 from handfast.models.ace import FEATURE_RANGE, Encoding
 from handfast.models.dirnet import DIRNet
+from handfast.models.layers import averaged_down
 
 
 class DIRNetEncoder(nn.Module):
@@ -46,7 +46,7 @@ class DIRNetEncoder(nn.Module):
 
     def forward(self, image: Tensor) -> Encoding:
         """image: (b, 3, S, S) float32, 0..1, S a multiple of input_px."""
-        features = self.extractor(F.avg_pool2d(image, int(image.shape[-1]) // self.input_px))
+        features = self.extractor(averaged_down(image, self.input_px))
         encoded = self.refiner(features, 0)
         for loop in range(1, self.loops + 1):
             encoded = self.refiner(self.feedback(features, encoded), loop)

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from handfast.errors import HandfastError
 from handfast.models.ace import FEATURE_RANGE, Encoding
-from handfast.models.layers import ConvNorm, start_near_nothing
+from handfast.models.layers import ConvNorm, averaged_down, start_near_nothing
 
 STRIDE = 4
 BOTTOM = 4
@@ -106,8 +106,7 @@ class HourglassEncoder(nn.Module):
 
     def forward(self, image: Tensor) -> Encoding:
         """image: (b, 3, S, S) float32, 0..1, S a multiple of input_px."""
-        factor = int(image.shape[-1]) // self.input_px
-        early = self.early(F.avg_pool2d(image, factor) - 0.5)
+        early = self.early(averaged_down(image, self.input_px) - 0.5)
         quarter = self.quarter(early)
         shared = self.after(self.hourglass(quarter))
         heatmaps = self.to_heatmaps(shared)

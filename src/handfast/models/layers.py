@@ -26,6 +26,12 @@ class ConvNorm(nn.Sequential):
         super().__init__(*layers, *([nn.ReLU(inplace=True)] if relu else []))
 
 
+def averaged_down(image: Tensor, width_px: int) -> Tensor:
+    """(b, c, S, S) -> (b, c, width_px, width_px), S a multiple of it."""
+    factor = int(image.shape[-1]) // width_px
+    return F.avg_pool2d(image, factor) if factor > 1 else image
+
+
 def start_near_nothing(to_maps: nn.Conv2d) -> None:
     """For heat-maps that are taught by squared errors: else those of all cells, in the thousands for large
     maps, are all that the first hundreds of steps learn from."""

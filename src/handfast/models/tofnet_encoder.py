@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from handfast.errors import HandfastError
 from handfast.models.ace import FEATURE_RANGE, Encoding
-from handfast.models.layers import ConvNorm, start_near_nothing
+from handfast.models.layers import ConvNorm, averaged_down, start_near_nothing
 from handfast.models.tofnet import HEATMAP_STRIDE, SMALL_TIERS, ToFNet
 
 TRUNK_STRIDE = 8
@@ -56,8 +56,7 @@ class ToFNetEncoder(ToFNet):
 
     def forward(self, image: Tensor) -> Encoding:
         """image: (b, 3, S, S) float32, 0..1, S a multiple of input_px."""
-        factor = int(image.shape[-1]) // self.input_px
-        shared = self.features(F.avg_pool2d(image.mean(dim=1, keepdim=True), factor))
+        shared = self.features(averaged_down(image.mean(dim=1, keepdim=True), self.input_px))
         heatmaps, visibility = (of_hand[:, 0] for of_hand in self.predict(shared))
         peaks = F.max_pool2d(heatmaps, TRUNK_STRIDE // HEATMAP_STRIDE)
         seen = self.shrink(torch.cat([peaks, shared.eighth], dim=1))

@@ -58,12 +58,13 @@ class AceEstimate:
 
 @dataclass(frozen=True, eq=False)
 class AceModel:
-    """ACE ready to run. backend: which of ``BACKENDS`` runs it. engines: its graphs. threshold: lambda; the
-    fine encoder runs where G_fine is above it."""
+    """ACE ready to run. backend: which of ``BACKENDS`` runs it. engines: its graphs. image_px: how wide the
+    images are that its encoders see. threshold: lambda; the fine encoder runs where G_fine is above it."""
 
     card: ModelCard
     backend: str
     engines: Mapping[str, Engine]
+    image_px: Mapping[str, int]
     threshold: float
 
     @property
@@ -78,25 +79,28 @@ class AceModel:
         """
         if state is None or state.frames == self.card.state_frames:
             state = self._initial_state()
-        seen = {"image": as_channels(image, self.card.input["width"])}
         is_blind = self.card.gate == BLIND_GATE
-        coarse, *heatmaps = (None,) if is_blind else self.engines["coarse"](seen)
+        coarse, *heatmaps = (None,) if is_blind else self._encoded("coarse", image)
         history = {"h": state.h, "h1": state.h1, "h2": state.h2}
         (g_fine,) = self.engines["gate"](history | {"coarse": coarse})[0]
         used_fine = bool(g_fine > self.threshold)
         if used_fine:
-            features, *of_fine = self.engines["fine"](seen)
+            features, *of_fine = self._encoded("fine", image)
             heatmaps = of_fine or heatmaps
             if not is_blind:
                 features = (1 - g_fine) * coarse + g_fine * features  # equation 11
         elif is_blind:
-            features, *heatmaps = self.engines["coarse"](seen)
+            features, *heatmaps = self._encoded("coarse", image)
         else:
             features = coarse
         joints_cm, h, c = self.engines["recur"]({"features": features, "h": state.h, "c": state.c})
         keypoints_px = _peaks(heatmaps[0][0], self.card.input["width"]) if heatmaps else None
         estimate = AceEstimate(CENTIMETRE_M * joints_cm[0], keypoints_px, used_fine, float(g_fine))
         return estimate, AceState(h, c, state.h, state.h1, state.frames + 1)
+
+    def _encoded(self, encoder: str, image: np.ndarray) -> list[np.ndarray]:
+        seen = as_channels(image, self.card.input["width"], self.image_px[encoder])
+        return self.engines[encoder]({"image": seen})
 
     def _initial_state(self) -> AceState:
         """That of a track which has just begun."""
@@ -116,7 +120,7 @@ def load_ace(
     threshold = graphs.card.threshold if threshold is None else threshold
     if not 0 <= threshold <= 1:
         raise HandfastError(f"threshold: expected 0..1, got {threshold}")
-    return AceModel(graphs.card, graphs.backend, graphs.engines, threshold)
+    return AceModel(graphs.card, graphs.backend, graphs.engines, graphs.image_px, threshold)
 
 
 def _peaks(heatmaps: np.ndarray, size_px: int) -> np.ndarray:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
+import cv2
 import numpy as np
 import onnxruntime
 
@@ -19,11 +20,13 @@ Engine = Callable[[dict[str, np.ndarray]], list[np.ndarray]]
 
 @dataclass(frozen=True, eq=False)
 class OpenGraphs:
-    """The graphs of a network ready to run, by name. backend: which of ``BACKENDS`` runs them."""
+    """The graphs of a network ready to run, by name. backend: which of ``BACKENDS`` runs them. image_px: how
+    wide the images are that those take which see any."""
 
     card: ModelCard
     backend: str
     engines: Mapping[str, Engine]
+    image_px: Mapping[str, int]
 
 
 def open_graphs(name_or_folder: str | Path, family: str, backend: str) -> OpenGraphs:
@@ -43,27 +46,41 @@ def open_graphs(name_or_folder: str | Path, family: str, backend: str) -> OpenGr
         )
     if any(other != card for other in others):
         raise HandfastError(f"model {name_or_folder}: its files are of different networks; export it again")
+    image_px = {
+        graph: taken.shape[-1]
+        for graph, session in sessions.items()
+        for taken in session.get_inputs()
+        if taken.name == "image"
+    }
     if backend == "openvino":
         try:
             engines = {graph: _openvino_engine(content) for graph, content in contents.items()}
-            return OpenGraphs(card, backend, engines)
+            return OpenGraphs(card, backend, engines, image_px)
         except ImportError:
             logging.getLogger(__name__).warning(
                 "back end openvino: not installed (pip install openvino); running with onnxruntime"
             )
     engines = {graph: _onnx_engine(session) for graph, session in sessions.items()}
-    return OpenGraphs(card, "onnxruntime", engines)
+    return OpenGraphs(card, "onnxruntime", engines, image_px)
 
 
-def as_channels(image: np.ndarray, size_px: int) -> np.ndarray:
-    """A crop (S, S, 3) uint8 -> (1, 3, S, S) float32, 0..1, as graphs of that size take it. HandfastError for
-    another shape or type."""
+def as_channels(image: np.ndarray, size_px: int, graph_px: int | None = None) -> np.ndarray:
+    """A crop (S, S, 3) uint8 -> (1, 3, s, s) float32, 0..1, as a graph takes it. graph_px: s, of which S is a
+    multiple; the crop is averaged down to it, in whole levels. S if not given. HandfastError for another
+    shape or type."""
     if image.shape != (size_px, size_px, 3) or image.dtype != np.uint8:
         raise HandfastError(
             f"image: expected a crop ({size_px}, {size_px}, 3) uint8, got {image.shape} {image.dtype}"
         )
-    # Twice as fast as to divide, and nowhere off by more than one last digit.
-    return np.multiply(np.moveaxis(image, 2, 0)[None], np.float32(1 / 255), dtype=np.float32, order="C")
+    graph_px = graph_px or size_px
+    if graph_px != size_px:
+        image = cv2.resize(image, (graph_px, graph_px), interpolation=cv2.INTER_AREA)
+    # Many times as fast as to divide and move axes in one go, and nowhere off by more than one last digit.
+    levels = image.astype(np.float32)
+    levels *= np.float32(1 / 255)
+    channels = np.empty((3, graph_px, graph_px), np.float32)
+    cv2.split(levels, list(channels))
+    return channels[None]
 
 
 def _onnx_engine(session: onnxruntime.InferenceSession) -> Engine:
