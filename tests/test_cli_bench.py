@@ -155,7 +155,7 @@ def test_the_table_of_loops(handfast_command, dirnet_folder, monkeypatch):
     code, stdout, _ = handfast_command("bench", dirnet_folder, "--rounds", "1", "--seconds", "0.01")
     heading, *rows, loop, problem = stdout.splitlines()
     assert code == 0 and len(rows) == 4 and all(row.startswith("onnxruntime") for row in rows)
-    assert heading.split()[:6] == ["ms", "loops", "extract", "refine", "attend", "total"]
+    assert heading.split()[:7] == ["ms", "loops", "extract", "refine", "attend", "pose", "total"]
     assert loop.startswith("onnxruntime: one more loop takes ")
     assert problem == "openvino: not installed: pip install openvino"
 

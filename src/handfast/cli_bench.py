@@ -229,11 +229,11 @@ def _print_gate(reports: Sequence["GateReport"]) -> None:
 
 def _print_loops(reports: Sequence["LoopReport"]) -> None:
     console = Console(highlight=False)
-    columns = ("loops", "extract", "refine", "attend", "total", "MMAC", "x MACs")
+    columns = ("loops", "extract", "refine", "attend", "pose", "total", "MMAC", "x MACs")
     table = column_table("ms", *columns, numbers=columns)
     for report in reports:
         for row in report.rows:
-            parts_ms = (row.extract_ms, row.refine_ms, row.attend_ms, row.total_ms)
+            parts_ms = (row.extract_ms, row.refine_ms, row.attend_ms, row.pose_ms, row.total_ms)
             table.add_row(
                 report.backend,
                 str(row.loops),

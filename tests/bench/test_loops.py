@@ -29,7 +29,7 @@ def test_a_row_is_of_the_loops_that_it_says(dirnet_folder, monkeypatch):
     for number, row in enumerate(report.rows):
         assert (row.loops, row.macs) == (number, card.macs + number * card.loop_macs)
         assert row.total_ms == pytest.approx(10 + 6 * number)
-        assert (row.attend_ms > 0) == (number > 0) and min(row.extract_ms, row.refine_ms) > 0
+        assert (row.attend_ms > 0) == (number > 0) and min(row.extract_ms, row.refine_ms, row.pose_ms) > 0
         if number:
             assert row.over_macs == pytest.approx(0.6 / (card.loop_macs / card.macs))
     assert len(report.rows) == 4 and report.rows[0].over_macs is None
@@ -40,7 +40,7 @@ def test_a_run_notes_what_each_graph_takes(dirnet_folder, monkeypatch):
     """By a clock that only the graphs move, and that in the second run moves twice as fast."""
     clock_s, pace = [0.0], [1.0]
     monkeypatch.setattr(loops, "perf_counter", lambda: clock_s[0])
-    takes_s = {"extract": 5.0, "refine": 3.0, "attend": 1.0}
+    takes_s = {"extract": 5.0, "refine": 3.0, "attend": 1.0, "pose": 2.0}
 
     def slow(graph, engine):
         def run(inputs):
@@ -54,8 +54,8 @@ def test_a_run_notes_what_each_graph_takes(dirnet_folder, monkeypatch):
     run()
     pace[0] = 2.0
     run()
-    assert run.parts_ms(15) == {"extract": 5000, "refine": 9000, "attend": 2000}
-    assert run.parts_ms(33) == {"extract": 10000, "refine": 18000, "attend": 4000}
+    assert run.parts_ms(17) == {"extract": 5000, "refine": 9000, "attend": 2000, "pose": 2000}
+    assert run.parts_ms(35) == {"extract": 10000, "refine": 18000, "attend": 4000, "pose": 4000}
 
 
 def test_a_checkpoint_and_a_bare_name_are_exported_first(dirnet_checkpoint):

@@ -1,4 +1,4 @@
-"""DIR-Net's three graphs compute what the net does, in every loop, and say what that costs."""
+"""DIR-Net's graphs compute what the net does, in every loop, and say what that costs."""
 
 import json
 from itertools import pairwise
@@ -11,7 +11,7 @@ import torch
 
 from handfast.errors import HandfastError
 from handfast.export.card import CARD_KEY
-from handfast.export.dirnet import MANO_LICENCE, REFINED, export_dirnet
+from handfast.export.dirnet import MANO_LICENCE, POSED, REFINED, export_dirnet
 from handfast.hand_model.mano import ManoAsset
 from handfast.hand_model.torch_mano import Mano
 from handfast.models.dirnet import DIRNet, LoopNorm
@@ -19,7 +19,7 @@ from handfast.training.checkpoint import load_checkpoint
 
 LOOPS = 3
 CARD = {"name": "dirnet", "family": "dirnet", "skeleton": "hand21", "licence": "Apache-2.0", "loops": LOOPS}
-GRAPHS = ("extract", "refine", "attend")
+GRAPHS = ("extract", "refine", "attend", "pose")
 
 
 def card_for(size_px):
@@ -48,15 +48,17 @@ def sessions_of(folder):
 
 
 def run_graphs(folder, image, loops):
-    """What ``refine`` says after each loop, by name."""
+    """What ``refine`` and ``pose`` say after each loop, by name."""
     sessions = sessions_of(folder)
     takes = [value.name for value in sessions["attend"].get_inputs()]
     (features,) = sessions["extract"].run(None, {"image": image})
     attended, found = features, []
     for loop in range(loops + 1):
         outputs = sessions["refine"].run(None, {"features": attended, "loop": np.array(loop)})
-        found.append(dict(zip(REFINED, outputs, strict=False)))
-        given = {"features": features, "encoded": outputs[-1]}
+        *doubts, pooled, encoded = outputs
+        posed = sessions["pose"].run(None, {"pooled": pooled})
+        found.append(dict(zip([*REFINED, *POSED], [*doubts, *posed], strict=True)))
+        given = {"features": features, "encoded": encoded}
         (attended,) = sessions["attend"].run(None, {name: given[name] for name in takes})
     return found
 
@@ -69,7 +71,7 @@ def assert_computes_the_same(net, folder, size_px):
         expected = net(image)
     for ours, theirs in zip(found, expected, strict=True):
         assert np.isfinite(ours["joints_2d"]).all()
-        for name in REFINED:
+        for name in [*REFINED, *POSED]:
             want = getattr(theirs, name).numpy()
             atol = 1e-4 * 2 / size_px * max(1, np.abs(want).max())
             np.testing.assert_allclose(ours[name], want, rtol=0, atol=atol, err_msg=name)
@@ -118,17 +120,20 @@ def test_inputs_and_outputs(dirnet_folder):
         "refine": (
             [("features", features, "tensor(float)"), ("loop", [], "tensor(int64)")],
             [
-                ("joints_3d", [1, 21, 3]),
-                ("joints_2d", [1, 21, 2]),
                 ("log_variance_2d", [1, 21, 2]),
                 ("log_variance_3d", [1, 21, 3]),
                 ("exit_logits", [1, 2]),
+                ("pooled", [1, 128]),
                 ("encoded", encoded),
             ],
         ),
         "attend": (
             [("features", features, "tensor(float)"), ("encoded", encoded, "tensor(float)")],
             [("attended", features)],
+        ),
+        "pose": (
+            [("pooled", [1, 128], "tensor(float)")],
+            [("joints_3d", [1, 21, 3]), ("joints_2d", [1, 21, 2])],
         ),
     }
 
@@ -141,17 +146,22 @@ def test_weights_are_there_once_and_nothing_is_left_to_normalise_before_the_loop
 
 
 def test_costs_are_those_of_the_net(dirnet_checkpoint, dirnet_folder):
-    """At 64 px, of what torch counts; parameters less what folding makes one number of."""
+    """At 64 px, of what torch counts, but with the pose of the last loop alone; parameters less what folding
+    makes one number of."""
     net, before = load_checkpoint(dirnet_checkpoint)
 
-    def macs(loops):
+    def macs(run, *inputs):
         with torch.utils.flop_counter.FlopCounterMode(display=False) as counter, torch.inference_mode():
-            net(torch.zeros(1, 3, 64, 64), loops)
+            run(*inputs)
         return counter.get_total_flops() // 2
+
+    image = torch.zeros(1, 3, 64, 64)
+    once, twice = (macs(net, image, loops) for loops in (0, 1))
+    pose = macs(net.pose_predictor, torch.zeros(1, net.pose_predictor.hidden.in_features))
 
     metadata = {entry.key: entry.value for entry in onnx.load(dirnet_folder / "attend.onnx").metadata_props}
     card = json.loads(metadata[CARD_KEY])
-    assert (card["macs"], card["loop_macs"]) == (macs(0), macs(1) - macs(0))
+    assert (card["macs"], card["loop_macs"]) == (once, twice - once - pose)
     assert (card["flops"], card["loop_flops"]) == (2 * card["macs"], 2 * card["loop_macs"])
     norms = [module for module in net.refiner.modules() if isinstance(module, LoopNorm)]
     unused = sum(2 * (len(norm.weight) - LOOPS - 1) * norm.weight.shape[1] for norm in norms)
@@ -163,10 +173,10 @@ def test_costs_are_those_of_the_net(dirnet_checkpoint, dirnet_folder):
     assert before.items() <= card.items()
 
 
-def test_all_three_carry_the_card(dirnet_folder):
+def test_all_carry_the_card(dirnet_folder):
     cards = [onnx.load(dirnet_folder / f"{graph}.onnx").metadata_props for graph in GRAPHS]
     first, *others = ([(entry.key, entry.value) for entry in card] for card in cards)
-    assert others == [first, first]
+    assert others == 3 * [first]
     card = json.loads(dict(first)[CARD_KEY])
     assert (card["loops"], card["exit_rule"], card["hand"]) == (LOOPS, {"name": "never"}, "open")
 

@@ -18,7 +18,7 @@ from handfast.models.dirnet_gate import exit_by_policy, exit_by_variance, mean_v
 from handfast.runtime.dense import load_dense
 from handfast.runtime.dirnet import ExitRule, load_dirnet
 from handfast.runtime.graphs import as_channels
-from handfast.runtime.model import load_model, read_card
+from handfast.runtime.model import GRAPHS, load_model, read_card
 from handfast.training.checkpoint import load_checkpoint
 
 SIZE_PX, LOOPS = 64, 3
@@ -107,7 +107,7 @@ def test_what_is_not_needed_is_not_run(net, dirnet_folder):
     for image in images:
         ran.clear()
         loops = model.refine(image).loops
-        assert ran == ["extract", "refine", *["attend", "refine"] * loops]
+        assert ran == ["extract", "refine", *["attend", "refine"] * loops, "pose"]
         seen.add(loops)
     assert {0, LOOPS} <= seen
 
@@ -180,7 +180,7 @@ def test_a_packaged_one_goes_by_its_name(dirnet_folder, tmp_path, monkeypatch):
 def copy_with_cards(dirnet_folder, tmp_path):
     """A function that makes a copy of the folder, the card changed by a function in some of the graphs."""
 
-    def copy_with_cards(change, graphs=("extract", "refine", "attend")):
+    def copy_with_cards(change, graphs=GRAPHS["dirnet"]):
         folder = shutil.copytree(dirnet_folder, tmp_path / "copy")
         for graph in graphs:
             model = onnx.load(folder / f"{graph}.onnx")
@@ -198,12 +198,12 @@ def copy_with_cards(dirnet_folder, tmp_path):
     [
         (
             {"family": "ace"},
-            ("extract", "refine", "attend"),
+            GRAPHS["dirnet"],
             "expected a folder of DIR-Net, got dirnet",
         ),
         ({"trained_on": "other crops"}, ("attend",), "its files are of different networks; export it again"),
-        ({"exit_rule": {"tau": 1}}, ("extract", "refine", "attend"), "its handfast card is not whole"),
-        ({"exit_rule": {"name": "chance"}}, ("extract", "refine", "attend"), "exit rule: expected one of"),
+        ({"exit_rule": {"tau": 1}}, GRAPHS["dirnet"], "its handfast card is not whole"),
+        ({"exit_rule": {"name": "chance"}}, GRAPHS["dirnet"], "exit rule: expected one of"),
     ],
 )
 def test_folders_that_do_not_hold_together_are_refused(copy_with_cards, change, graphs, complaint):

@@ -26,15 +26,16 @@ NEVER = ExitRule("never")
 class LoopRow:
     """A crop that is refined ``loops`` times after the first estimate.
 
-    total_ms: a whole run, from the crop on. extract_ms, refine_ms, attend_ms: of it, what each graph took.
-    over_macs: how much more of the first estimate's time a loop took in the mean than of its MACs; 1 if time
-    followed MACs, None without loops.
+    total_ms: a whole run, from the crop on. extract_ms, refine_ms, attend_ms, pose_ms: of it, what each graph
+    took. over_macs: how much more of the time of a run without loops one took in the mean than of its MACs; 1
+    if time followed MACs, None without loops.
     """
 
     loops: int
     extract_ms: float
     refine_ms: float
     attend_ms: float
+    pose_ms: float
     total_ms: float
     macs: int
     over_macs: float | None

@@ -1,5 +1,5 @@
-"""DIR-Net as three graphs, so that leaving the loop early saves the time of what is not run: ``extract``
-once, ``refine`` in every loop, ``attend`` between two. ``runtime.dirnet`` drives them.
+"""DIR-Net as four graphs, so that leaving the loop early saves the time of what is not run: ``extract``
+once, ``refine`` in every loop, ``attend`` between two, ``pose`` at the end. ``runtime.dirnet`` drives them.
 
 The refiner's weights are there once. Its normalisations, which each loop has its own of, become tables of
 scales and shifts, and the graph is told the row.
@@ -23,20 +23,22 @@ EPSILON = 1e-5  # of torch's batch normalisation
 # Unless the card says otherwise: no gate has learnt when to leave.
 DEFAULTS = {"hand": "open", "exit_rule": {"name": "never"}}
 MANO_LICENCE = "Apache-2.0, but for MANO's hand in it, which may not be passed on"
-REFINED = ("joints_3d", "joints_2d", "log_variance_2d", "log_variance_3d", "exit_logits")
+REFINED = ("log_variance_2d", "log_variance_3d", "exit_logits")
+POSED = ("joints_3d", "joints_2d")
 
 
 def export_dirnet(net: DIRNet, card: dict, folder: Path) -> dict:
-    """Write a net in evaluation mode as ``folder``/extract.onnx, refine.onnx and attend.onnx, all or none;
-    -> the card as written into each, under ``handfast_card``.
+    """Write a net in evaluation mode as ``folder``/extract.onnx, refine.onnx, attend.onnx and pose.onnx, all
+    or none; -> the card as written into each, under ``handfast_card``.
 
     extract: ``image`` (1, 3, S, S) float32, 0..1 -> ``features``. refine: ``features``, which in all loops
-    but the first were attended to, and ``loop`` () int64 -> what ``Estimate`` has in ``REFINED``, and
-    ``encoded``. attend: ``features`` as extracted, but not where the net feeds back directly, and ``encoded``
-    -> ``attended``, the features to refine next. One crop at a time: each leaves the loop by itself.
+    but the first were attended to, and ``loop`` () int64 -> what ``Estimate`` has in ``REFINED``, ``pooled``
+    and ``encoded``. attend: ``features`` as extracted, but not where the net feeds back directly, and
+    ``encoded`` -> ``attended``, the features to refine next. pose: ``pooled`` -> what ``Estimate`` has in
+    ``POSED``. One crop at a time: each leaves the loop by itself.
 
-    S and the highest ``loop`` are as the card says. In it ``macs`` and ``flops`` become those of the first
-    estimate, ``loop_macs`` and ``loop_flops`` those of going on once.
+    S and the highest ``loop`` are as the card says. In it ``macs`` and ``flops`` become those of a run that
+    does not go on, ``loop_macs`` and ``loop_flops`` those of going on once.
 
     Raises HandfastError as ``write_graphs`` does.
     """
@@ -44,7 +46,8 @@ def export_dirnet(net: DIRNet, card: dict, folder: Path) -> dict:
     graphs = _graphs(folded, card["input"]["height"])
     costs = {name: measure_cost(graph) for name, graph in graphs.items()}
     macs, loop_macs = (
-        sum(costs[name].macs for name in names) for names in (("extract", "refine"), ("attend", "refine"))
+        sum(costs[name].macs for name in names)
+        for names in (("extract", "refine", "pose"), ("attend", "refine"))
     )
     card = DEFAULTS | card
     card |= {
@@ -93,8 +96,17 @@ class _Refine(nn.Module):
         self.net = net
 
     def forward(self, features: Tensor, loop: Tensor) -> tuple[Tensor, ...]:
-        estimate, encoded = self.net.refine(features, loop)
-        return *(getattr(estimate, name) for name in REFINED), encoded
+        return self.net.encode(features, loop)
+
+
+class _Pose(nn.Module):
+    def __init__(self, net: DIRNet) -> None:
+        super().__init__()
+        self.predictor = net.pose_predictor
+
+    def forward(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
+        _, _, joints_3d, joints_2d = self.predictor(pooled)
+        return joints_3d, joints_2d
 
 
 @torch.no_grad()
@@ -132,9 +144,11 @@ def _scale_and_shift(norm: LoopNorm) -> tuple[Tensor, Tensor]:
 def _graphs(net: DIRNet, size_px: int) -> dict[str, ModelProto]:
     image, loop = torch.zeros(1, 3, size_px, size_px), torch.tensor(0)
     features = net.extract(image)
-    _, encoded = net.refine(features, loop)
+    *_, pooled, encoded = net.encode(features, loop)
+    to_refine = {"features": features, "loop": loop}
     return {
         "extract": traced_graph(net.extractor, {"image": image}, ["features"]),
-        "refine": traced_graph(_Refine(net), {"features": features, "loop": loop}, [*REFINED, "encoded"]),
+        "refine": traced_graph(_Refine(net), to_refine, [*REFINED, "pooled", "encoded"]),
         "attend": traced_graph(net.feedback, {"features": features, "encoded": encoded}, ["attended"]),
+        "pose": traced_graph(_Pose(net), {"pooled": pooled}, POSED),
     }

@@ -200,11 +200,16 @@ class DIRNet(nn.Module):
 
     def refine(self, features: Tensor, loop: int | Tensor) -> tuple[Estimate, Tensor]:
         """Features, attended to if ``loop`` is not 0 -> the loop's estimate, and what ``attend`` takes."""
+        *doubts, pooled, encoded = self.encode(features, loop)
+        return Estimate(*self.pose_predictor(pooled), *doubts), encoded
+
+    def encode(self, features: Tensor, loop: int | Tensor) -> tuple[Tensor, ...]:
+        """``refine`` without the pose: log variances and exit logits as in ``Estimate``, what the pose is
+        predicted from, (b, 8 c), and what ``attend`` takes."""
         encoded = self.refiner(features, loop)
         pooled = encoded.mean(dim=(2, 3))
         log_variance_2d, log_variance_3d, unsure = self.uncertainty(pooled)
-        pose = self.pose_predictor(pooled)
-        return Estimate(*pose, log_variance_2d, log_variance_3d, self.gate(unsure)), encoded
+        return log_variance_2d, log_variance_3d, self.gate(unsure), pooled, encoded
 
     def attend(self, features: Tensor, encoded: Tensor) -> Tensor:
         """What ``extract`` and the last ``refine`` returned -> the features to refine next."""

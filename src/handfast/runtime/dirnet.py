@@ -1,7 +1,8 @@
-"""Run DIR-Net: three graphs, and a loop over two of them that ends when the network knows enough.
+"""Run DIR-Net: four graphs, and a loop over two of them that ends when the network knows enough.
 
-``extract`` sees a crop once; ``refine`` says where the joints are, how sure it is of each, and whether to go
-on; ``attend`` prepares the next refinement. What is not needed is not run.
+``extract`` sees a crop once; ``refine`` says how sure it is of each joint, and whether to go on; ``attend``
+prepares the next refinement; ``pose`` says where the joints are, after the last. What is not needed is not
+run.
 """
 
 from collections.abc import Mapping
@@ -100,13 +101,14 @@ class RefinementModel:
         (features,) = self.engines["extract"]({"image": as_channels(image, size_px)})
         attended, going = features, 1.0
         for loop in range(self.max_loops + 1):
-            joints_3d, joints_2d, log_variance_2d, log_variance_3d, logits, encoded = self.engines["refine"](
+            log_variance_2d, log_variance_3d, logits, pooled, encoded = self.engines["refine"](
                 {"features": attended, "loop": np.array(loop, np.int64)}
             )
             going *= 1 - self._exit_probability(log_variance_2d, logits[0])
             if going <= 0.5 or loop == self.max_loops:
                 break
             (attended,) = self.engines["attend"]({"features": features, "encoded": encoded})
+        joints_3d, joints_2d = self.engines["pose"]({"pooled": pooled})
         return RefinedHand(
             joints_m=joints_3d[0],
             keypoints_px=(1 + joints_2d[0]) / 2 * size_px - 0.5,
