@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
+from handfast.cli_track import _beginning
 from handfast.data.benchmarks import BENCH_RGB
 from handfast.geometry import Camera
 from handfast.sensors.sources import write_recording
@@ -252,6 +253,14 @@ def test_track_the_beginning_of_a_clip(clips, tmp_path, handfast_command, one_ha
         arguments = ["track", clips / "grey", "--out", tmp_path / "out", "--json", *options]
         code, stdout, _ = handfast_command(*arguments)
         assert (code, json.loads(stdout)["frames"]) == (0, frames)
+
+
+def test_seconds_count_from_the_first_frame():
+    """Clocks of sensors begin anywhere."""
+    frames = [Frame(i, 1000 + i / 10, amplitude=np.zeros((2, 2), np.uint8)) for i in range(30)]
+    taken = list(_beginning(frames, None, 0.95))
+    assert [frame.index for frame in taken] == list(range(10))
+    assert len(list(_beginning(frames, None, None))) == 30 and len(list(_beginning(frames, 4, 9.0))) == 4
 
 
 def test_track_without_a_camera(clips, handfast_command, monkeypatch):

@@ -74,7 +74,6 @@ def prune(
         from handfast.evaluation.norms import plot_norms
 
         plot_norms(norms, plot, f"{card['name']}: what the blocks of each stack weigh")
-    out.parent.mkdir(parents=True, exist_ok=True)
     save_checkpoint(out, pruned, pruned_card)
     facts = {
         "model": pruned_card["name"],

@@ -161,8 +161,13 @@ def _track(
 
 
 def _beginning(source: "Iterable[Frame]", frames: int | None, seconds: float | None) -> "Iterator[Frame]":
-    """So many frames of a source, and so many seconds, None for all."""
-    return takewhile(lambda frame: seconds is None or frame.time_s < seconds, islice(source, frames))
+    """So many frames of a source, and so many seconds from the first one on, None for all."""
+    start_s = None
+    for frame in islice(source, frames):
+        start_s = frame.time_s if start_s is None else start_s
+        if seconds is not None and frame.time_s - start_s >= seconds:
+            return
+        yield frame
 
 
 def _sure_ones(

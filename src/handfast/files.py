@@ -13,6 +13,14 @@ def check_ending(path: Path, *endings: str) -> None:
         raise HandfastError(f"{path}: expected a file name that ends in {', '.join(endings)}")
 
 
+def make_folder(path: Path) -> None:
+    """And those that it goes into, if there are none. Raises HandfastError where there can be none."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HandfastError(f"{path}: cannot be a folder ({error.strerror}); choose another place") from error
+
+
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file, and the folder it goes into if there is none.
 

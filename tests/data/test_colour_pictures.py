@@ -125,7 +125,8 @@ def test_bad_folders_are_refused(photo_folder):
 
     damaged('"left"', '"both"', "expected labels.jsonl and images/")
     damaged('"xy"', '"points"', "expected labels.jsonl and images/")
-    damaged("1.jpg", "4.jpg", r"expected labels.jsonl and images/.*4\.jpg")
+    damaged('"file"', '"name"', "expected labels.jsonl and images/")
+    damaged("1.jpg", "4.jpg", r"4\.jpg: cannot be read .*remove its line from labels\.jsonl")
     (photo_folder / "images" / "1.jpg").write_bytes(b"no photo")
     damaged("", "", r"1\.jpg: not a readable photo")
     (photo_folder / "images" / "1.jpg").write_bytes(encoded(".jpg", np.zeros((32, 64, 3), np.uint8)))

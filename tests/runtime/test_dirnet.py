@@ -238,5 +238,8 @@ def test_what_is_no_dirnet_is_refused(dirnet_folder, tmp_path):
 def test_other_loaders_refuse_its_graphs(dirnet_folder):
     with pytest.raises(HandfastError, match="expected a net on whole images, got DIR-Net"):
         load_model(dirnet_folder / "extract.onnx")
+    for name in ("dirnet", dirnet_folder):
+        with pytest.raises(HandfastError, match="expected a net on whole images, got DIR-Net"):
+            load_model(name)
     with pytest.raises(HandfastError, match="expected dense regression, got dirnet"):
         load_dense(dirnet_folder / "extract.onnx")

@@ -243,6 +243,34 @@ def test_a_colour_model_says_what_it_lacks(colour_model):
         Tracker(colour_model).step(frame(3, []))
 
 
+def find(x, probability, track=0):
+    """A find with key-points about (x, 100), 100 px high."""
+    keypoints_px = toy_keypoints(*places(x, 100, 100, "right")).astype(np.float32)
+    return _Find(probability, np.full(21, 0.9), 0.0, keypoints_px, np.ones(21, bool), track=track)
+
+
+def test_tracks_differ_within_a_frame(model):
+    """A new hand has the number of one that was followed only where that is gone, and of two new ones but one
+    has it."""
+    tracker, followed, beside, other = Tracker(model), find(100, 0.4, track=7), find(160, 0.8), find(60, 0.7)
+    gone = []
+    assert [tracker._numbered(each, gone).track for each in (beside, followed)] == [1, 7]
+    gone = [followed]
+    assert [tracker._numbered(each, gone).track for each in (beside, other)] == [7, 2]
+
+
+def test_a_surer_hand_beside_one_that_is_followed_is_another_one(model, monkeypatch):
+    tracker = Tracker(model)
+    followed = find(100, 0.2, track=1)
+    tracker._previous, tracker._frames, tracker._tracks = [followed], 5, 1
+    monkeypatch.setattr(tracker, "_look_closely", lambda levels, finds, *rest: [followed])
+    monkeypatch.setattr(tracker, "_look_steadily", lambda levels, finds: [followed])
+    monkeypatch.setattr(tracker, "_search", lambda levels, known, parts: [find(180, 0.8)])
+    monkeypatch.setattr(tracker, "_consistent", lambda find, side, others: find)
+    hands = tracker.step(frame(0, []))
+    assert len(hands) == 2 and {hand.track for hand in hands} == {1, 2}
+
+
 def test_track_is_step_over_a_source_and_starts_afresh(model):
     frames = [frame(i, [(300 + 5 * i, 200, 130, "left")]) for i in range(4)]
     tracker = Tracker(model)

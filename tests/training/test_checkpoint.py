@@ -39,6 +39,8 @@ def test_a_net_comes_back_with_its_card(net, tmp_path):
     assert card == CARD and not loaded.training
     assert_equal_states(loaded.state_dict(), net.state_dict())
     assert list(tmp_path.iterdir()) == [path]  # nothing unfinished is left
+    with pytest.raises(HandfastError, match=r"cannot be written .*; make room or choose another place"):
+        save_checkpoint(path / "below", net, CARD)
 
 
 @pytest.mark.parametrize("place", [0, 4, 100, -1000, -1])

@@ -98,6 +98,12 @@ def test_a_run_learns_its_few_frames(recipe, depth_folder, tmp_path):
     assert task_losses[1] < 0.8 * task_losses[0]
 
 
+def test_a_teacher_of_other_maps_is_refused(recipe):
+    for teacher in ("tofnet-tof8", "dense-hand21"):
+        with pytest.raises(HandfastError, match=f"teacher must be dense regression of 14 .* got {teacher}"):
+            DenseTask(replace(recipe, teacher=teacher))
+
+
 def test_a_teachers_maps_are_learnt_from(recipe, batch, depth_folder, tmp_path):
     teacher = replace(recipe, model="dense-lean", steps=1)
     train(teacher, open_data(teacher, depth_folder), tmp_path)

@@ -342,6 +342,7 @@ def test_recipes_are_checked(tmp_path):
     text = 'model = "dirnet"\nskeleton = "hand21"\nepochs = 1.0\n'
     for line, message in (
         ("loops = 6", r"loops must be in 0\.\.5 for dirnet, got 6"),
+        ("seed = -1", "seed must be 0 or more, got -1"),
         ("loops = -1", r"loops must be in 0\.\.5 for dirnet, got -1"),
         ("gate_epochs = -1.0", r"gate_epochs must be 0 or more, got -1\.0"),
         ("guess_weight = nan", "guess_weight must be 0 or more, got nan"),
@@ -352,6 +353,9 @@ def test_recipes_are_checked(tmp_path):
         path.write_text(text + line + "\n")
         with pytest.raises(HandfastError, match=message):
             load_recipe(path)
+    path.write_text(text.replace("hand21", "tof8"))
+    with pytest.raises(HandfastError, match="skeleton must be one of 'hand21', got 'tof8'"):
+        load_recipe(path)
     path.write_text(text.replace("epochs = 1.0", "steps = 3"))
     with pytest.raises(HandfastError, match="told in epochs, not in steps"):
         load_recipe(path)

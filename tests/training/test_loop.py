@@ -9,6 +9,7 @@ import torch
 
 from handfast.errors import HandfastError
 from handfast.losses.multitask import LossWeights
+from handfast.training import loop
 from handfast.training.checkpoint import load_checkpoint, read_tensors, write_tensors
 from handfast.training.loop import FAILED_FILE, MODEL_FILE, STATE_FILE, learning_rate, train
 
@@ -62,6 +63,37 @@ def test_a_run_killed_between_checkpoints_goes_on_from_the_last(recipe, data, tm
     whole, _ = read_tensors(tmp_path / "whole" / STATE_FILE)
     killed, _ = read_tensors(tmp_path / "killed" / STATE_FILE)
     assert all(torch.equal(whole[name], killed[name]) for name in whole)
+
+
+def test_a_run_killed_between_its_last_two_files_still_leaves_the_last_net(
+    recipe, data, tmp_path, monkeypatch
+):
+    train(recipe, data, tmp_path / "whole")
+    writers = {"save_checkpoint": loop.save_checkpoint, "save_training_state": loop.save_training_state}
+    written = []
+
+    def until_the_last(name):
+        def write(*arguments):
+            if len(written) == 1:
+                raise ConnectionError("gone")
+            written.append(name)
+            writers[name](*arguments)
+
+        return write
+
+    with monkeypatch.context() as patch, pytest.raises(ConnectionError, match="gone"):
+        for name in writers:
+            patch.setattr(loop, name, until_the_last(name))
+        train(recipe, data, tmp_path / "killed")
+    train(recipe, data, tmp_path / "killed")
+    whole, killed = (read_tensors(tmp_path / run / MODEL_FILE)[0] for run in ("whole", "killed"))
+    assert all(torch.equal(whole[name], killed[name]) for name in whole)
+
+
+def test_a_folder_that_cannot_be_made_is_refused(recipe, data, tmp_path):
+    (tmp_path / "a_file").touch()
+    with pytest.raises(HandfastError, match=r"run: cannot be a folder .*choose another place"):
+        train(recipe, data, tmp_path / "a_file" / "run")
 
 
 def test_a_killed_run_logs_the_same_curve(recipe, data, tmp_path):

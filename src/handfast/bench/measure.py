@@ -187,7 +187,10 @@ def one_core() -> Iterator[None]:
     if sys.platform != "linux":
         yield
         return
-    before = {int(thread): os.sched_getaffinity(int(thread)) for thread in os.listdir("/proc/self/task")}
+    before = {}
+    for thread in map(int, os.listdir("/proc/self/task")):
+        with suppress(ProcessLookupError):  # it has ended since
+            before[thread] = os.sched_getaffinity(thread)
     core = max(os.sched_getaffinity(0))
     _set_affinity({thread: {core} for thread in before})
     try:

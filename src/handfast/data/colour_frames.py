@@ -11,12 +11,11 @@ from handfast.data.arrays import inside_image
 from handfast.data.cards import Card, finished_card, read_shard
 from handfast.data.colour_grounds import blend
 from handfast.data.colour_pictures import is_green
-from handfast.data.photos import HELD_OUT_SOURCES
+from handfast.data.photos import read_listed
 from handfast.data.shards import locate_frames
 from handfast.errors import HandfastError
 from handfast.geometry import Camera
 from handfast.sensors.colour_crop import SquareBox, crop_colour, look_rotation
-from handfast.skeleton import HAND21, SIDES
 
 Batch = dict[str, np.ndarray]
 
@@ -149,38 +148,26 @@ def part_of(benchmark: str, part: str) -> str:
 
 def load_photos(folder: Path, held_out: bool) -> tuple[ColourFrames, tuple[str, ...]]:
     """Photos of all but HELD_OUT_SOURCES, or of those, and where they come from."""
-    unknown = np.zeros((len(HAND21), 3))
-    try:
-        lines = (folder / "labels.jsonl").read_text(encoding="utf-8").splitlines()
-        labels = [json.loads(line) for line in lines]
-        labels = [label for label in labels if (label["source"] in HELD_OUT_SOURCES) == held_out]
-        paths = [folder / "images" / label["file"] for label in labels]
-        encoded = tuple(path.read_bytes() for path in paths)
-        keypoints_px = np.array([label["xy"] for label in labels], np.float32).reshape(-1, 21, 2)
-        joints_m = np.array([label.get("xyz", unknown) for label in labels], np.float32).reshape(-1, 21, 3)
-        is_left = np.array([SIDES.index(label["side"]) == 0 for label in labels], bool)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise HandfastError(
-            f"{folder}: expected labels.jsonl and images/ of labelled photos: {error}"
-        ) from error
-    has_screen = np.zeros(len(labels), bool)
-    for i, path in enumerate(paths):
+    listed = read_listed(folder, held_out)
+    encoded = listed.read()
+    has_screen = np.zeros(len(encoded), bool)
+    for i, path in enumerate(listed.paths):
         # An eighth of its size is quick to read, and says as much.
         small = cv2.imdecode(np.frombuffer(encoded[i], np.uint8), cv2.IMREAD_REDUCED_COLOR_8)
-        if small is None or not np.ptp(keypoints_px[i], axis=0).max() >= 1:
+        if small is None or not np.ptp(listed.keypoints_px[i], axis=0).max() >= 1:
             raise HandfastError(
                 f"{path}: expected a photo and the key-points of a hand; remove its line from labels.jsonl"
             )
         has_screen[i] = is_green(cv2.cvtColor(small, cv2.COLOR_BGR2RGB)).mean() > _SCREEN_SHARE
     frames = ColourFrames(
         encoded=encoded,
-        keypoints_px=keypoints_px,
-        joints_m=joints_m - joints_m[:, :1],
-        has_3d=np.array(["xyz" in label for label in labels], bool),
-        visible=np.ones(keypoints_px.shape[:2], bool),
-        is_left=is_left,
+        keypoints_px=listed.keypoints_px,
+        joints_m=listed.joints_m - listed.joints_m[:, :1],
+        has_3d=listed.has_3d,
+        visible=np.ones(listed.keypoints_px.shape[:2], bool),
+        is_left=listed.slot == 0,
         has_screen=has_screen,
-        files=tuple(path.name for path in paths),
+        files=tuple(path.name for path in listed.paths),
         intrinsics=None,
     )
-    return frames, tuple(sorted({label["source"] for label in labels}))
+    return frames, tuple(sorted(set(listed.sources)))

@@ -3,7 +3,6 @@
 They stay JPEG files in memory, a tenth of their pixels, and are decoded only as large as a view needs.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import numpy as np
 
 from handfast.data.arrays import MIN_INSIDE, MIN_VISIBLE, inside_image
 from handfast.data.cards import finished_card, read_shard
-from handfast.data.photos import HELD_OUT_SOURCES
+from handfast.data.photos import read_listed
 from handfast.data.shards import decode_sample, locate_frames
 from handfast.errors import HandfastError
 from handfast.skeleton import SIDES
@@ -123,41 +122,32 @@ def load_photographs(folder: Path, held_out: bool) -> Pictures:
 
     Raises HandfastError for what is missing or broken, and for photos that are not square and of one size.
     """
-    try:
-        lines = (folder / "labels.jsonl").read_text(encoding="utf-8").splitlines()
-        labels = [json.loads(line) for line in lines]
-        labels = [label for label in labels if (label["source"] in HELD_OUT_SOURCES) == held_out]
-        keypoints_px = np.array([label["xy"] for label in labels], np.float32).reshape(-1, 21, 2)
-        slot = np.array([SIDES.index(label["side"]) for label in labels], np.int64)
-        jpegs = tuple((folder / "images" / label["file"]).read_bytes() for label in labels)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise HandfastError(
-            f"{folder}: expected labels.jsonl and images/ of labelled photos: {error}"
-        ) from error
+    listed = read_listed(folder, held_out)
+    jpegs = listed.read()
     if not jpegs and not held_out:
-        raise HandfastError(f"{folder}: expected photos to train on, got none among {len(lines)}")
+        raise HandfastError(f"{folder}: expected photos to train on, got none")
     n, size_px = len(jpegs), 0
     bounds_px, green = np.zeros((n, 4), np.int64), np.zeros(n, bool)
-    for i, (jpeg, label) in enumerate(zip(jpegs, labels, strict=True)):
+    for i, (jpeg, path) in enumerate(zip(jpegs, listed.paths, strict=True)):
         photo = _decode(jpeg, cv2.IMREAD_COLOR)
         if photo is None:
-            raise HandfastError(f"{folder / 'images' / label['file']}: not a readable photo; remove its line")
+            raise HandfastError(f"{path}: not a readable photo; remove its line")
         size_px = size_px or photo.shape[0]
         if photo.shape[:2] != (size_px, size_px):
             raise HandfastError(
-                f"{label['file']}: expected {size_px} x {size_px} px as of the first photo, got "
+                f"{path}: expected {size_px} x {size_px} px as of the first photo, got "
                 f"{photo.shape[1]} x {photo.shape[0]}; crop and scale all to squares of one size"
             )
         bounds_px[i] = _bounds(photo)
         green[i] = is_green(cv2.cvtColor(photo, cv2.COLOR_BGR2RGB)).mean() > _GREEN_SHARE
-    names = sorted({label["source"] for label in labels})
+    names = sorted(set(listed.sources))
     return Pictures(
         jpegs,
-        tuple(label["file"] for label in labels),
+        tuple(path.name for path in listed.paths),
         size_px,
-        keypoints_px,
+        listed.keypoints_px,
         np.ones((n, 21), bool),
-        slot,
+        listed.slot,
         bounds_px,
         green,
         (),

@@ -11,6 +11,7 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -91,23 +92,66 @@ def load_photos(folder: Path, held_out: bool) -> Photos:
     return _load_coco(folder, held_out)
 
 
-def _load_listed(folder: Path, held_out: bool) -> Photos:
+class Listed(NamedTuple):
+    """What labels.jsonl says of n photos: their sources, keypoints_px (n, 21, 2) and joints_m (n, 21, 3)
+    float32, the latter zeros where has_3d (n,) is not, slot (n,), 0 left, 1 right."""
+
+    paths: tuple[Path, ...]
+    sources: tuple[str, ...]
+    keypoints_px: np.ndarray
+    joints_m: np.ndarray
+    has_3d: np.ndarray
+    slot: np.ndarray
+
+    def read(self) -> tuple[bytes, ...]:
+        """The photos' files. Raises HandfastError for one that is missing."""
+        try:
+            return tuple(path.read_bytes() for path in self.paths)
+        except OSError as error:
+            raise HandfastError(
+                f"{error.filename}: cannot be read ({error.strerror}); copy it anew, or remove its line from "
+                "labels.jsonl"
+            ) from error
+
+
+def read_listed(folder: Path, held_out: bool) -> Listed:
+    """Of all but HELD_OUT_SOURCES, or of those. Raises HandfastError where labels.jsonl is missing or
+    broken."""
+    unknown = np.zeros((len(HAND21), 3))
     try:
         lines = (folder / "labels.jsonl").read_text(encoding="utf-8").splitlines()
         labels = [json.loads(line) for line in lines]
         labels = [label for label in labels if (label["source"] in HELD_OUT_SOURCES) == held_out]
-        keypoints_px = np.array([label["xy"] for label in labels], np.float32).reshape(-1, 21, 2)
-        slot = np.array([SIDES.index(label["side"]) for label in labels], np.int64)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return Listed(
+            tuple(folder / "images" / label["file"] for label in labels),
+            tuple(label["source"] for label in labels),
+            np.array([label["xy"] for label in labels], np.float32).reshape(-1, 21, 2),
+            np.array([label.get("xyz", unknown) for label in labels], np.float32).reshape(-1, 21, 3),
+            np.array(["xyz" in label for label in labels], bool),
+            np.array([SIDES.index(label["side"]) for label in labels], np.int64),
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise HandfastError(
             f"{folder}: expected labels.jsonl and images/ of labelled photos: {error}"
         ) from error
-    grey = [_read_grey(folder / "images" / label["file"]) for label in labels]
+
+
+def _load_listed(folder: Path, held_out: bool) -> Photos:
+    listed = read_listed(folder, held_out)
+    grey = [_read_grey(path) for path in listed.paths]
     if len({image.shape for image in grey}) > 1:
         raise HandfastError(f"{folder}: expected photos of one size; crop and scale them first")
-    sources = tuple(sorted({label["source"] for label in labels}))
     known = np.ones((len(grey), len(HAND21)), bool)
-    return Photos(np.array(grey), keypoints_px, slot, known, known, known[:, 0], False, sources)
+    return Photos(
+        np.array(grey),
+        listed.keypoints_px,
+        listed.slot,
+        known,
+        known,
+        known[:, 0],
+        False,
+        tuple(sorted(set(listed.sources))),
+    )
 
 
 def _load_coco(path: Path, held_out: bool) -> Photos:

@@ -13,14 +13,14 @@ import argparse
 import json
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from handfast.errors import HandfastError
+from handfast.files import check_ending, write_whole
 from handfast.geometry import Camera
 from handfast.sensors.sources import open_source
 from handfast.skeleton import FINGERS, HAND21
-from handfast.tracking.drawing import contact_sheet, draw_hands, frame_as_picture
+from handfast.tracking.drawing import contact_sheet, draw_hands, frame_as_picture, png_bytes
 from handfast.tracking.tracker import Tracker
 
 # Bone -> the two key-points whose midpoint it is.
@@ -89,11 +89,13 @@ def main() -> None:
     parser.add_argument("--overlay", type=Path, help="write a contact sheet of the frames here")
     options = parser.parse_args()
     try:
+        if options.overlay:
+            check_ending(options.overlay, ".png")
         errors, found, overlays = evaluate(options.folder, options.model)
+        if options.overlay:
+            write_whole(options.overlay, png_bytes(contact_sheet(overlays, 4)))
     except HandfastError as error:
         parser.exit(2, f"error: {error}\n")
-    if options.overlay:
-        cv2.imwrite(str(options.overlay), contact_sheet(overlays, 4))
     result = {
         "mean_px": round(float(errors.mean()), 3),
         "median_px": round(float(np.median(errors)), 3),

@@ -13,6 +13,7 @@ from onnx import ModelProto
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_linear_bn_eval
 
+from handfast.errors import HandfastError
 from handfast.evaluation.cost import measure_cost
 from handfast.export.folder import write_graphs
 from handfast.export.onnx import traced_graph
@@ -38,8 +39,10 @@ def export_ace(net: AceNet, card: dict, folder: Path) -> dict:
     In the card ``macs`` and ``flops`` become those of a frame with the coarse encoder, ``fine_macs`` and
     ``fine_flops`` what one with the fine encoder takes more, ``state_bytes`` what is kept of a track, and
     ``gate`` and ``threshold`` what decides; ``state_frames``, where there is one, says for how many frames a
-    state is kept. Raises HandfastError as ``write_graphs`` does.
+    state is kept. Raises HandfastError for a net without a gate, and as ``write_graphs`` does.
     """
+    if not isinstance(net, AceNet):
+        raise HandfastError(f"{card['name']}: expected a net with a gate, such as ace; it is a part of one")
     graphs = _graphs(net)
     costs = {name: measure_cost(graph) for name, graph in graphs.items()}
     macs = sum(costs[name].macs for name in ("coarse", "gate", "recur"))

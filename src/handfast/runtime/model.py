@@ -114,7 +114,7 @@ def load_model(name_or_path: str | Path = PACKAGED[0], backend: str = BACKENDS[0
     """
     if backend not in BACKENDS:
         raise HandfastError(f"backend {backend!r}: expected {', '.join(BACKENDS)}")
-    content = read_model(name_or_path)
+    content, *_ = read_graphs(name_or_path).values()
     session = open_session(content, name_or_path)
     card = card_of(session, name_or_path)
     if what := ON_CROPS.get(card.family):

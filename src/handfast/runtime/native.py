@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -143,6 +144,7 @@ def build_library(compiler: str, texts: Mapping[str, str], main: str, flags: tup
     for part in (
         compiler,
         _version(compiler),
+        _macros(compiler),  # a home may be shared by machines that differ
         *flags,
         *(text for item in sorted(texts.items()) for text in item),
     ):
@@ -193,17 +195,22 @@ def _version(compiler: str) -> str:
     return subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False).stdout
 
 
-def _target(compiler: str, more: Mapping[str, tuple[str, ...]]) -> str:
-    """The widest vectors that this machine has and the compiler knows. more: macros needed beside those of
-    TARGET_MACROS."""
-    done = subprocess.run(
+@cache
+def _macros(compiler: str) -> str:
+    """What it defines for this machine's processor, a line each."""
+    return subprocess.run(
         [compiler, "-march=native", "-dM", "-E", "-x", "c", "-"],
         input="",
         capture_output=True,
         text=True,
         check=False,
-    )
-    defined = {line.split()[1] for line in done.stdout.splitlines() if line.startswith("#define")}
+    ).stdout
+
+
+def _target(compiler: str, more: Mapping[str, tuple[str, ...]]) -> str:
+    """The widest vectors that this machine has and the compiler knows. more: macros needed beside those of
+    TARGET_MACROS."""
+    defined = {line.split()[1] for line in _macros(compiler).splitlines() if line.startswith("#define")}
     fitting = (
         target
         for target, macros in TARGET_MACROS.items()

@@ -10,7 +10,7 @@ import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import cv2
@@ -172,20 +172,23 @@ class VideoSource(FrameSource):
         self, path: Path, intrinsics: Sequence[float] | None, fps: float | None, skip_bad_frames: bool
     ):
         capture = cv2.VideoCapture(str(path))
-        first = list(islice(_pictures(capture), _FRAMES_TO_PROBE))
+        pictures = islice(_pictures(capture), _FRAMES_TO_PROBE)
+        first = next(pictures, None)
         container_fps = capture.get(cv2.CAP_PROP_FPS)
         container_frames = capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        capture.release()
-        if not first:
+        if first is None:
             raise HandfastError(f"{path}: not a video that can be read; convert it to mp4, or check the copy")
+        # Decoders make three channels of grey video too, which infrared cameras' often is.
+        self._in_colour = any(
+            np.ptp(picture, axis=2).max() > _GREY_SPREAD for picture in chain([first], pictures)
+        )
+        capture.release()
         if fps is None and not (math.isfinite(container_fps) and container_fps > 0):
             raise HandfastError(f"{path}: the video does not say its frame rate; give --fps")
         super().__init__(str(path), fps or container_fps, skip_bad_frames)
         self._path = path
-        height, width = first[0].shape[:2]
+        height, width = first.shape[:2]
         self._camera = Camera(*intrinsics, width, height) if intrinsics is not None else None
-        # Decoders make three channels of grey video too, which infrared cameras' often is.
-        self._in_colour = any(np.ptp(picture, axis=2).max() > _GREY_SPREAD for picture in first)
         self._length_ms = 1000 * container_frames / container_fps if container_fps > 0 else 0.0
         self._container_frames = max(0, int(container_frames))
 

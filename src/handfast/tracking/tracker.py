@@ -130,7 +130,9 @@ class Tracker:
         if parts := self._parts_to_search(followed):
             finds = _distinct([*followed, *self._search(levels, followed, parts)])
         self._frames += 1
-        hands = [self._numbered(find, followed) for find in _hands(finds)]
+        hands = _hands(finds)
+        gone = [old for old in followed if old not in hands]
+        hands = [self._numbered(find, gone) for find in hands]
         sides = _sides(hands)
         self._previous = [
             self._consistent(find, side, [other for other in hands if other is not find])
@@ -195,8 +197,7 @@ class Tracker:
 
     def _search_views(self, shape: tuple[int, int], parts: list[tuple[float, float]]) -> list[np.ndarray]:
         """Affines that show the whole frame and, as small hands are blurs there, parts of half its size."""
-        width, height = self.model.input_size
-        high, wide = shape
+        (width, height), (high, wide) = self.model.input_size, shape
         whole = fit_affine(wide, high, width, height)
         return [whole] + [
             crop_affine((x * (wide - 1), y * (high - 1)), 0.5 * width / whole[0, 0], width, height)
@@ -297,13 +298,14 @@ class Tracker:
         side_logit = SIDE_MEMORY * before.side_logit + find.side_logit
         return replace(find, side_logit=side_logit, past_sharpness=before.mean_sharpness)
 
-    def _numbered(self, find: _Find, followed: list[_Find]) -> _Find:
+    def _numbered(self, find: _Find, gone: list[_Find]) -> _Find:
         """The find with its track: a new number, unless it is the better idea of a hand that was followed."""
         if find.track:
             return find
-        same = [old for old in followed if _apart(find, old) < 1.0 and old.score < find.score]
-        if same:
-            return replace(find, track=same[0].track, past_sharpness=same[0].past_sharpness)
+        for old in gone:
+            if _apart(find, old) < 1.0 and old.score < find.score:
+                gone.remove(old)
+                return replace(find, track=old.track, past_sharpness=old.past_sharpness)
         self._tracks += 1
         return replace(find, track=self._tracks)
 

@@ -6,28 +6,27 @@ stopped. Both appear under their name only when complete.
 
 import hashlib
 import json
-import os
 from importlib.resources import files
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from handfast.errors import HandfastError
+from handfast.files import write_whole
 from handfast.hand_model.mano import load_mano
 from handfast.hand_model.torch_mano import Mano
 from handfast.models import MODELS
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], record: dict) -> None:
-    """Write tensors and a JSON-able record to ``path``, whole or not at all."""
+    """Write tensors and a JSON-able record to ``path``, whole or not at all. Raises HandfastError when it
+    cannot be written."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     metadata = {"record": json.dumps(record), "sha256": _checksum(tensors)}
-    unfinished = path.with_name(path.name + ".unfinished")
-    save_file(tensors, unfinished, metadata)
-    os.replace(unfinished, path)
+    write_whole(path, save(tensors, metadata))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,7 +18,7 @@ from handfast.models import MODELS
 from handfast.models.dense_regression import DensePrediction, DenseRegression, map_size
 from handfast.sensors.depth_crop import CROP_PX, DepthCrop
 from handfast.skeleton import SKELETONS
-from handfast.training.checkpoint import load_checkpoint
+from handfast.training.checkpoint import checkpoint_path, load_checkpoint
 from handfast.training.recipe import Recipe, check_choice
 from handfast.training.task import Batch, Task
 
@@ -78,7 +77,7 @@ class DenseTask(Task):
                 f"{joints}; choose a matching pair"
             )
         # Not a part of the module: it is neither trained nor saved.
-        self._teacher = (load_checkpoint(Path(recipe.teacher))[0],) if recipe.teacher else ()
+        self._teacher = (_teacher_of(self.net, recipe.teacher),) if recipe.teacher else ()
 
     @property
     def shared_weight(self) -> Tensor:
@@ -133,6 +132,20 @@ def crops_of(batch: Batch) -> list[DepthCrop]:
             batch["depth"], batch["intrinsics"], batch["centre_mm"], strict=True
         )
     ]
+
+
+def _teacher_of(net: DenseRegression, name_or_path: str) -> DenseRegression:
+    """A packaged net or a checkpoint; HandfastError unless its maps are what ``net`` can learn from."""
+    teacher, card = load_checkpoint(checkpoint_path(name_or_path))
+    if not isinstance(teacher, DenseRegression) or (teacher.joints, teacher.levels[-1]) != (
+        net.joints,
+        net.levels[-1],
+    ):
+        raise HandfastError(
+            f"recipe: teacher must be dense regression of {net.joints} joints whose highest level is "
+            f"{net.levels[-1]}, got {card['name']}"
+        )
+    return teacher
 
 
 def depth_tensor(batch: Batch, input_px: int) -> Tensor:

@@ -55,6 +55,7 @@ class DIRNetRecipe(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_choice("skeleton", self.skeleton, ("hand21",))
         check_not_negative(self, "loop_epochs", "gate_epochs", "guess_weight", "gate_scale")
         most = MODELS[self.model].keywords["max_loops"]
         if not 0 <= self.loops <= most:

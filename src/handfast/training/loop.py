@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from handfast.errors import HandfastError
+from handfast.files import make_folder
 from handfast.losses import total_loss
 from handfast.models import MODELS
 from handfast.training.checkpoint import (
@@ -51,15 +52,15 @@ def train(
 
     ``run_dir`` receives model.safetensors (the averaged net and its card), state.safetensors (to go on from)
     and the log. Called again on the same folder it goes on. HandfastError if the folder is another recipe's,
-    and when loss or gradient is no longer finite: the state before that step is then in failed.safetensors,
-    and the message names the files that the step's batch was made from.
+    and when loss or gradient is no longer finite: the weights before that step are then in
+    failed.safetensors, and the message names the files that the step's batch was made from.
     """
     if recipe.weighting == "gradnorm" and devices > 1:
         raise HandfastError("recipe: weighting gradnorm works on one device, which sees all gradients")
     batch_size, left_over = divmod(recipe.batch_size, devices)
     if left_over:
         raise HandfastError(f"recipe: batch_size {recipe.batch_size} cannot be shared by {devices} devices")
-    run_dir.mkdir(parents=True, exist_ok=True)
+    make_folder(run_dir)
     torch.manual_seed(recipe.seed)
     try:
         fabric = Fabric(accelerator="auto", devices=devices, precision=recipe.precision)
@@ -97,8 +98,9 @@ def train(
         save_training_state(path, task, average, optimizer.optimizer, record)
 
     def save(step: int) -> None:
-        save_state(state_path, step)
+        # In this order, or a run cut off between the two would count as ended without its last net.
         save_checkpoint(run_dir / MODEL_FILE, average.module, model_card(recipe, data.name, step, metrics))
+        save_state(state_path, step)
 
     steps = recipe.steps_on(len(data))
     end = steps if stop_after_step is None else min(stop_after_step, steps)
@@ -113,8 +115,8 @@ def train(
         save_state(run_dir / FAILED_FILE, step)
         origin = data.origin(numbers[step - start], batch_size)
         raise HandfastError(
-            f"step {step + 1}: {why}; its batch was made from {origin}, the state before it is in "
-            f"{run_dir / FAILED_FILE}; if the data are sound, train anew with a lower learning rate"
+            f"step {step + 1}: {why}; its batch was made from {origin}, the weights before it are "
+            f"in {run_dir / FAILED_FILE}; if the data are sound, train anew with a lower learning rate"
         )
 
     with RunLog(run_dir, start, steps) if first else nullcontext() as log:

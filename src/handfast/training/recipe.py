@@ -63,7 +63,7 @@ class Recipe:
         for name in ("batch_size", "learning_rate", "gradient_clip", "log_every_steps"):
             if not getattr(self, name) > 0:
                 raise HandfastError(f"recipe: {name} must be > 0, got {getattr(self, name)}")
-        check_not_negative(self, "steps", "epochs", "warmup_steps", "weight_decay")
+        check_not_negative(self, "steps", "epochs", "warmup_steps", "weight_decay", "seed")
         if (self.steps > 0) == (self.epochs > 0):
             raise HandfastError(
                 f"recipe: expected one of steps and epochs, got steps {self.steps} and epochs {self.epochs}"
