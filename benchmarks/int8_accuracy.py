@@ -16,6 +16,7 @@ import numpy as np
 from handfast.compression.calibration import FRAMES, SEED
 from handfast.data.cards import finished_card
 from handfast.data.datasets.bench import open_bench
+from handfast.errors import HandfastError
 from handfast.evaluation.keypoints import KeypointScore
 from handfast.files import write_whole
 from handfast.reproduce.measure import measure_model
@@ -67,9 +68,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="write the numbers to this file")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
-    rows = [compared(name, options.folder) for name in options.models]
-    if options.out:
-        write_whole(options.out, (json.dumps({"rows": rows}, indent=1) + "\n").encode())
+    try:
+        rows = [compared(name, options.folder) for name in options.models]
+        if options.out:
+            write_whole(options.out, (json.dumps({"rows": rows}, indent=1) + "\n").encode())
+    except HandfastError as error:
+        parser.exit(2, f"error: {error}\n")
     if options.json:
         print(json.dumps({"rows": rows}))
         return

@@ -20,6 +20,7 @@ from rich.progress import track
 
 from handfast.cli_common import parse_intrinsics
 from handfast.data.benchmarks import BENCH_DEPTH
+from handfast.errors import HandfastError
 from handfast.sensors.sources import open_source
 from handfast.structures import Frame, HandPose
 from handfast.tracking.dense_tracker import DenseTracker
@@ -82,6 +83,21 @@ def tally(counts: Counter, case: str, poses: Sequence[HandPose], joints_mm: np.n
     counts[case, "wrong"] += bool(errors_mm) and min(errors_mm) > WRONG_MM
 
 
+def counted(hands: list[tuple[Frame, np.ndarray]], tracker: DenseTracker) -> Counter:
+    """By case and "frames", "found" or "wrong"."""
+    counts: Counter = Counter()
+    for frame, joints_mm in track(hands, description="frames", transient=True):
+        ((_, poses),) = tracker.track([frame])
+        tally(counts, "whole", poses, joints_mm)
+        for kind, frames in torn(frame, joints_mm).items():
+            for other in frames:
+                ((_, poses),) = tracker.track([other])
+                tally(counts, f"{kind}, new", poses, joints_mm)
+                _, (_, poses) = tracker.track([frame, other])
+                tally(counts, f"{kind}, followed", poses, joints_mm)
+    return counts
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -93,18 +109,12 @@ def main() -> None:
     parser.add_argument("--depth-unit-mm", type=float, default=1.0)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
-    tracker = open_tracker(options.model)
-    hands = real_hands(options, tracker) if options.depth else synthetic_hands(options.people)
-    counts: Counter = Counter()
-    for frame, joints_mm in track(list(hands), description="frames", transient=True):
-        ((_, poses),) = tracker.track([frame])
-        tally(counts, "whole", poses, joints_mm)
-        for kind, frames in torn(frame, joints_mm).items():
-            for other in frames:
-                ((_, poses),) = tracker.track([other])
-                tally(counts, f"{kind}, new", poses, joints_mm)
-                _, (_, poses) = tracker.track([frame, other])
-                tally(counts, f"{kind}, followed", poses, joints_mm)
+    try:
+        tracker = open_tracker(options.model)
+        hands = real_hands(options, tracker) if options.depth else synthetic_hands(options.people)
+        counts = counted(list(hands), tracker)
+    except HandfastError as error:
+        parser.exit(2, f"error: {error}\n")
     cases = list(dict.fromkeys(case for case, _ in counts))
     rows = {case: {what: counts[case, what] for what in ("frames", "found", "wrong")} for case in cases}
     if options.json:

@@ -8,6 +8,7 @@ from handfast.errors import HandfastError
 from handfast.geometry import (
     Camera,
     apply_affine,
+    camera_of,
     crop_affine,
     fit_affine,
     invert_affine,
@@ -149,3 +150,15 @@ def test_random_rotations_are_rotations_without_a_preferred_direction():
     np.testing.assert_allclose(R.mean(0), 0, atol=0.05)
     np.testing.assert_allclose((R**2).mean(0), 1 / 3, atol=0.03)
     assert np.trace(R, axis1=1, axis2=2).var() == pytest.approx(1, abs=0.1)
+
+
+def test_intrinsics_are_those_of_images_of_this_size():
+    assert camera_of(None, 640, 480) is None
+    assert camera_of((476, 470, 313.7, 242.8), 640, 480) == Camera(476, 470, 313.7, 242.8, 640, 480)
+    for intrinsics, message in (
+        ((476, 476, 3137, 242), "the centre 3137,242 is outside of images of 640 x 480 px"),
+        ((47600, 476, 313, 242), r"focal lengths of 64 to 12800 px for images of 640 px, got 47600,476"),
+        ((0.5, 0.5, 313, 242), "focal lengths of 64 to 12800 px"),
+    ):
+        with pytest.raises(HandfastError, match=message):
+            camera_of(intrinsics, 640, 480)

@@ -29,6 +29,7 @@ LAYERS = (
     "cli_bench", "cli_data", "cli_evaluate", "cli_export", "cli_info", "cli_label", "cli_prune", "cli_score",
     "cli_synth", "cli_track", "cli_train",
     "cli",
+    "__main__",
 )  # fmt: skip
 TRAINING_LIBRARIES = {"torch", "lightning_fabric"}
 TRAINING_LAYERS = {"models", "losses", "training", "export", "bench", "reproduce"}
@@ -52,6 +53,7 @@ DEVICE_LAYERS = {
     "cli_track",
     "cli_train",
     "cli",
+    "__main__",
 }
 # Their commands import what trains when they are called.
 TRAINING_COMMANDS = {"cli_bench", "cli_export", "cli_info", "cli_prune", "cli_train"}

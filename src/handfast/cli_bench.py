@@ -113,9 +113,10 @@ def _family(model: str) -> str | None:
     from handfast.runtime.model import ON_CROPS, read_card
 
     card = read_card(model)
-    if card.in_colour:
+    on_crops = ON_CROPS.get(card.family)
+    if card.in_colour and on_crops is None:
         raise HandfastError(f"model {model}: it takes colour; the engines are timed on grey images")
-    return ON_CROPS.get(card.family)
+    return on_crops
 
 
 def _chosen(backends: str, known: str) -> list[str]:

@@ -41,6 +41,8 @@ def info(
 ) -> None:
     """Say what a model costs and sees.
 
+    What it was trained on, its licence and what it was measured with are those of its card.
+
     Costs are parameters, bytes of weights, and MACs and FLOPs (2 x MAC) of an image: with a hand and where
     none can be seen, which is an early out; of DIR-Net, those of its first estimate and of one more loop; of
     ACE, those of a frame and what the fine encoder adds; of both the memory for what their largest graph
@@ -71,7 +73,7 @@ def _facts_of_card(model: str) -> dict:
     costs = ("parameters", "macs", "flops", "early_out_macs", "early_out_flops")
     of_loops = ("loops", "loop_macs", "loop_flops", "exit_rule", "hand")
     of_gate = ("gate", "threshold", "fine_macs", "fine_flops", "state_bytes", "state_frames")
-    shared = ("weight_bytes", "input", "receptive_field_px")
+    shared = ("weight_bytes", "input", "receptive_field_px", "trained_on", "licence", "metrics")
     names = (*costs, *of_loops, *of_gate, *shared)
     # A packaged name may be short for the size that is packaged.
     called = model if model in PACKAGED else card.name

@@ -138,6 +138,8 @@ def _track(
     total = min(filter(None, (length_hint(source), frames)), default=None)
     with ResultWriter(out, source.fps) as writer, _first_interrupt_noted(is_live) as interrupted:
         taken = takewhile(lambda frame: not interrupted(), _beginning(source, frames, seconds))
+        if not tracker.model.card.in_colour:
+            taken = _saying_that_colour_is_lost(taken, model)
         found = _sure_ones(with_bar(tracker.track(taken), "tracking", total), min_score)
         counts = write_results(found, writer)
     for file, reason in source.skipped:
@@ -167,6 +169,20 @@ def _beginning(source: "Iterable[Frame]", frames: int | None, seconds: float | N
         start_s = frame.time_s if start_s is None else start_s
         if seconds is not None and frame.time_s - start_s >= seconds:
             return
+        yield frame
+
+
+def _saying_that_colour_is_lost(frames: "Iterable[Frame]", model: str) -> "Iterator[Frame]":
+    """The same frames; of coloured ones it is said, once, that a model for grey sees less."""
+    said = False
+    for frame in frames:
+        if frame.colour is not None and not said:
+            said = True
+            print(
+                f"note: these frames are in colour, which {model} sees as grey; for colour give --model "
+                "tofnet-rgb, dirnet or ace",
+                file=sys.stderr,
+            )
         yield frame
 
 

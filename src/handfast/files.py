@@ -1,10 +1,16 @@
-"""Files that the user asked for: of the right kind, whole or not at all."""
+"""Files that the user gives, in order, and those asked for: of the right kind, whole or not at all."""
 
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
 
 from handfast.errors import HandfastError
+
+
+def natural(name: str) -> list[str | int]:
+    """Text and numbers in turn, by which frame_2 sorts before frame_10."""
+    return [int(part) if i % 2 else part for i, part in enumerate(re.split(r"([0-9]+)", name))]
 
 
 def check_ending(path: Path, *endings: str) -> None:

@@ -5,11 +5,14 @@ coordinates, so that an image of width W covers -0.5 .. W - 0.5; ``T_a_b`` takes
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from handfast.errors import HandfastError
+
+FOCAL_LENGTHS = (0.1, 20.0)  # in widths of the image, from fish-eyes to telescopes
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,26 @@ class Camera:
             width=width,
             height=height,
         )
+
+
+def camera_of(intrinsics: Sequence[float] | None, width: int, height: int) -> Camera | None:
+    """Of fx, fy, cx, cy as a user gives them for images of this size. Raises HandfastError for what no camera
+    has, as when they are of another size or in another order."""
+    if intrinsics is None:
+        return None
+    fx, fy, cx, cy = intrinsics
+    if not (0 <= cx < width and 0 <= cy < height):
+        raise HandfastError(
+            f"intrinsics: the centre {cx:g},{cy:g} is outside of images of {width} x {height} px; expected "
+            "fx,fy,cx,cy of images as large as these"
+        )
+    least_px, most_px = (share * width for share in FOCAL_LENGTHS)
+    if not all(least_px <= focal_px <= most_px for focal_px in (fx, fy)):
+        raise HandfastError(
+            f"intrinsics: expected focal lengths of {least_px:g} to {most_px:g} px for images of {width} px, "
+            f"got {fx:g},{fy:g}; the order is fx,fy,cx,cy"
+        )
+    return Camera(fx, fy, cx, cy, width, height)
 
 
 def rotation_from_axis_angle(axis_angle: np.ndarray) -> np.ndarray:

@@ -3,7 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handfast.geometry import Camera
-from handfast.runtime.lifting import lift
+from handfast.runtime.lifting import in_palm, lift
+from handfast.skeleton import HAND21, TOF8
 
 CAMERA = Camera(200.0, 210.0, 80.0, 60.0, 160, 120)
 POINTS = np.array([[60.0, 40], [100, 40], [80, 60], [60, 80], [100, 80]])
@@ -35,6 +36,21 @@ def test_hidden_and_outside_keypoints_stay_unknown():
     points[4] = (400, 80)
     lifted = lift(points, visible, depth_m, CAMERA)
     assert np.isnan(lifted[[2, 4]]).all() and np.isfinite(lifted[[0, 1, 3]]).all()
+
+
+def test_hidden_keypoints_of_the_palm_lie_on_its_skin_unless_something_else_is_before_it():
+    depth_m = np.full((120, 160), 0.5)
+    depth_m[70:90, 50:70] = 0.38  # an arm before the fourth
+    visible = np.array([True, True, False, False, False])
+    palm = np.array([False, False, True, True, False])
+    lifted = lift(POINTS, visible, depth_m, CAMERA, palm)
+    assert np.isnan(lifted[[3, 4]]).all() and np.allclose(lifted[:3, 2], 0.5)
+
+
+def test_the_palm_of_each_skeleton():
+    assert np.flatnonzero(in_palm(HAND21)).tolist() == [0, 1, 5, 9, 13, 17]
+    names = [name for name, is_in in zip(TOF8.keypoints, in_palm(TOF8), strict=True) if is_in]
+    assert set(names) == {"index_mcp", "middle_mcp", "wrist_centre", "hand_centre"}
 
 
 def test_no_depth_at_all():

@@ -9,7 +9,7 @@ from onnx import TensorProto, helper
 
 from handfast.errors import HandfastError
 from handfast.export.card import CARD_KEY
-from handfast.runtime.model import IN_GREY, Model, ModelCard, load_model
+from handfast.runtime.model import IN_GREY, Model, ModelCard, load_model, read_card
 from handfast.sensors.images import normalise_exposure
 from handfast.sensors.sources import open_source
 
@@ -139,6 +139,20 @@ def test_a_file_cut_in_half_is_refused(tmp_path):
         path.write_bytes(whole[:size])
         with pytest.raises(HandfastError, match=r"half\.onnx"):
             load_model(path)
+
+
+def test_what_is_no_model_is_told_apart(tmp_path):
+    (tmp_path / "model.safetensors").touch()
+    (tmp_path / "empty").mkdir()
+    for name, message in (
+        ("model.safetensors", "is a checkpoint"),
+        ("empty", "holds no exported network; expected tofnet-hand21"),
+    ):
+        for read in (load_model, read_card):
+            with pytest.raises(HandfastError, match=message):
+                read(tmp_path / name)
+    with pytest.raises(HandfastError, match="got dense regression, which open_tracker takes"):
+        load_model("dense-hand21")
 
 
 @pytest.mark.parametrize(

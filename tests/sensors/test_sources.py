@@ -86,8 +86,8 @@ BAD_IMAGES = {
     "empty": (b"", "not a PNG"),
     "text": (b"not an image at all, but long enough", "not a PNG"),
     "16-bit": (png(grey(1, np.uint16)), "expected amplitude of 32 x 24 px .* got depth"),
-    "16-bit colour": (png(grey(1, np.uint16, (24, 32, 3))), "16-bit of PNG colour type 2"),
-    "with alpha": (png(grey(1, shape=(24, 32, 4))), "8-bit of PNG colour type 6"),
+    "16-bit colour": (png(grey(1, np.uint16, (24, 32, 3))), "got 16-bit RGB"),
+    "with alpha": (png(grey(1, shape=(24, 32, 4))), "got 8-bit RGB with alpha"),
     "of another size": (
         png(grey(1, shape=(24, 31))),
         "expected amplitude of 32 x 24 px .* got amplitude of 31 x 24",

@@ -238,6 +238,15 @@ def test_colour_models_see_colour_and_others_its_grey(model, colour_model):
     np.testing.assert_array_equal(same.keypoints_px, grey.keypoints_px)
 
 
+def test_depth_in_another_unit_is_refused(model):
+    depth = np.full((480, 640), 4000, np.uint16)
+    camera = Camera(500, 500, 320, 240, 640, 480)
+    for unit_mm, middle in ((125.0, r"5e\+05"), (0.001, "4")):
+        with pytest.raises(HandfastError, match=rf"frame 2: the middle of its depth is {middle} mm"):
+            Tracker(model).step(Frame(2, 0.0, depth=depth, depth_unit_mm=unit_mm, camera=camera))
+    assert Tracker(model).step(Frame(2, 0.0, depth=depth, depth_unit_mm=0.125, camera=camera)) == []
+
+
 def test_a_colour_model_says_what_it_lacks(colour_model):
     with pytest.raises(HandfastError, match=r"frame 3: blues needs a picture in colour.* tofnet-hand21"):
         Tracker(colour_model).step(frame(3, []))

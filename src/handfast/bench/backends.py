@@ -15,6 +15,7 @@ import numpy as np
 from handfast.bench.plain import PlainNetwork
 from handfast.bench.task import Task
 from handfast.runtime.native import load_native
+from handfast.runtime.openvino import OPTIONS, core, read_network
 
 Outputs = tuple[np.ndarray, np.ndarray]
 
@@ -101,13 +102,9 @@ def _onnxruntime(task: Task) -> Engine:
 
 
 def _openvino(task: Task) -> Engine:
-    import openvino
-
-    core = openvino.Core()
-    model = core.read_model(task.plain_onnx)
+    model = read_network(task.plain_onnx)
     model.reshape([1, 1, *task.image.shape])
-    options = {"INFERENCE_NUM_THREADS": 1, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
-    request = core.compile_model(model, "CPU", options).create_infer_request()
+    request = core().compile_model(model, "CPU", OPTIONS).create_infer_request()
 
     def run() -> Outputs:
         found = request.infer({"image": task.as_floats()}, share_inputs=True, share_outputs=True)

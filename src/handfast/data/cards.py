@@ -92,7 +92,10 @@ def read_card(folder: Path) -> Card:
         }
         return Card(**facts, splits=splits)
     except FileNotFoundError as error:
-        raise HandfastError(f"{path}: missing; make a set with `handfast synth`") from error
+        raise HandfastError(
+            f"{path}: missing; `handfast synth NAME --out {path.parent}` makes a set of data, where NAME is "
+            "mix-tof, bench-tof, bench-tof-clips, bench-depth or bench-rgb"
+        ) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise HandfastError(
             f"{path}: expected the card of a set made by `handfast synth`, got {error!r}; delete it and make "

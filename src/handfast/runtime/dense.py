@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +12,7 @@ from handfast.codecs.dense import DenseMaps, decode_joints
 from handfast.errors import HandfastError
 from handfast.export.card import CARD_KEY
 from handfast.runtime.model import ModelCard, card_of, open_session, parse_card, read_model
+from handfast.runtime.openvino import Request, read_network, say_it_is_not_installed
 from handfast.sensors.depth_crop import CROP_PX, DepthCrop
 from handfast.skeleton import SKELETONS, Skeleton
 
@@ -20,12 +20,6 @@ if TYPE_CHECKING:
     import openvino
 
 BACKENDS = ("onnxruntime", "openvino")
-# 32-bit floats wherever a file has no integers: on some processors it would take 16 bits.
-OPENVINO_OPTIONS = {
-    "INFERENCE_NUM_THREADS": 1,
-    "PERFORMANCE_HINT": "LATENCY",
-    "INFERENCE_PRECISION_HINT": "f32",
-}
 
 # (b, 1, 128, 128) float32 as ``DepthCrop.depth`` has it -> the maps of b crops.
 Engine = Callable[[np.ndarray], DenseMaps]
@@ -73,11 +67,9 @@ def load_dense(name_or_path: str | Path, backend: str = BACKENDS[0]) -> DenseMod
     card = _checked(card_of(session, name_or_path), name_or_path)
     if backend == "openvino":
         try:
-            return DenseModel(card, "openvino", _openvino_engine(_read_openvino(content)))
+            return DenseModel(card, "openvino", _openvino_engine(read_network(content)))
         except ImportError:
-            logging.getLogger(__name__).warning(
-                "back end openvino: not installed (pip install openvino); running with onnxruntime"
-            )
+            say_it_is_not_installed(logging.getLogger(__name__))
 
     def run(depth: np.ndarray) -> DenseMaps:
         return DenseMaps(*session.run(DenseMaps._fields, {"depth": depth}))
@@ -91,17 +83,11 @@ def _checked(card: ModelCard, name: str | Path) -> ModelCard:
     return card
 
 
-def _read_openvino(model: bytes | Path) -> "openvino.Model":
-    import openvino
-
-    return openvino.Core().read_model(model)
-
-
 def _openvino_file(path: Path) -> tuple[ModelCard, Engine]:
     if not path.is_file():
         raise HandfastError(f"model {path}: there is no such file; export one with handfast")
     try:
-        model = _read_openvino(path)
+        model = read_network(path)
         text = model.get_rt_info(CARD_KEY).value if model.has_rt_info(CARD_KEY) else None
         return parse_card(text, path), _openvino_engine(model)
     except ImportError as error:
@@ -113,20 +99,13 @@ def _openvino_file(path: Path) -> tuple[ModelCard, Engine]:
 
 
 def _openvino_engine(model: "openvino.Model") -> Engine:
-    """One crop at a time, for which several threads wait in turn: sizes that are known beforehand make it
-    faster, and one thread gains nothing from more."""
-    import openvino
-
+    """One crop at a time: sizes that are known beforehand make it faster, and one thread gains nothing from
+    more."""
     model.reshape([1, *model.input().partial_shape[1:]])
-    request = openvino.compile_model(model, "CPU", OPENVINO_OPTIONS).create_infer_request()
-    lock = Lock()
+    request = Request(model)
 
     def run(depth: np.ndarray) -> DenseMaps:
-        found = []
-        for crop in depth:
-            with lock:
-                outputs = request.infer({"depth": crop[None]}, share_inputs=True)
-            found.append([outputs[name][0] for name in DenseMaps._fields])
-        return DenseMaps(*map(np.stack, zip(*found, strict=True)))
+        found = [request({"depth": crop[None]}) for crop in depth]
+        return DenseMaps(*(np.stack([maps[name][0] for maps in found]) for name in DenseMaps._fields))
 
     return run

@@ -4,15 +4,15 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 
 import cv2
 import numpy as np
 import onnxruntime
 
 from handfast.errors import HandfastError
-from handfast.runtime.dense import BACKENDS, OPENVINO_OPTIONS
+from handfast.runtime.dense import BACKENDS
 from handfast.runtime.model import GRAPHS, ON_CROPS, ModelCard, card_of, open_session, read_graphs
+from handfast.runtime.openvino import Request, read_network, say_it_is_not_installed
 
 # What a graph may be given, by name -> its outputs in order.
 Engine = Callable[[dict[str, np.ndarray]], list[np.ndarray]]
@@ -57,9 +57,7 @@ def open_graphs(name_or_folder: str | Path, family: str, backend: str) -> OpenGr
             engines = {graph: _openvino_engine(content) for graph, content in contents.items()}
             return OpenGraphs(card, backend, engines, image_px)
         except ImportError:
-            logging.getLogger(__name__).warning(
-                "back end openvino: not installed (pip install openvino); running with onnxruntime"
-            )
+            say_it_is_not_installed(logging.getLogger(__name__))
     engines = {graph: _onnx_engine(session) for graph, session in sessions.items()}
     return OpenGraphs(card, "onnxruntime", engines, image_px)
 
@@ -89,15 +87,6 @@ def _onnx_engine(session: onnxruntime.InferenceSession) -> Engine:
 
 
 def _openvino_engine(content: bytes) -> Engine:
-    import openvino
-
-    model = openvino.Core().read_model(content)
-    request = openvino.compile_model(model, "CPU", OPENVINO_OPTIONS).create_infer_request()
-    names = [taken.any_name for taken in model.inputs]
-    lock = Lock()  # several threads wait in turn
-
-    def run(inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
-        with lock:
-            return list(request.infer({name: inputs[name] for name in names}, share_inputs=True).values())
-
-    return run
+    model = read_network(content)
+    request, names = Request(model), [taken.any_name for taken in model.inputs]
+    return lambda inputs: list(request({name: inputs[name] for name in names}).values())

@@ -3,18 +3,42 @@
 import numpy as np
 
 from handfast.geometry import Camera
+from handfast.skeleton import Skeleton
 
-# A hand is no deeper than this about its median: what lies farther is background or an occluder.
-HAND_REACH_M = 0.13
+# A hand is no deeper than this about its median: what lies farther is background or an occluder. Of a palm
+# all of it is nearer.
+HAND_REACH_M, PALM_REACH_M = 0.13, 0.08
 NEIGHBOURHOOD = 0.045  # of the hand's size in px
+_IN_PALM = (
+    "wrist",
+    "wrist_centre",
+    "hand_centre",
+    "thumb_cmc",
+    "index_mcp",
+    "middle_mcp",
+    "ring_mcp",
+    "pinky_mcp",
+)
 
 
-def lift(keypoints_px: np.ndarray, visible: np.ndarray, depth_m: np.ndarray, camera: Camera) -> np.ndarray:
+def in_palm(skeleton: Skeleton) -> np.ndarray:
+    """(K,) bool: key-points that lie so deep in a hand that they count as hidden though nothing is before
+    them but skin."""
+    return np.isin(skeleton.keypoints, _IN_PALM)
+
+
+def lift(
+    keypoints_px: np.ndarray,
+    visible: np.ndarray,
+    depth_m: np.ndarray,
+    camera: Camera,
+    palm: np.ndarray | None = None,
+) -> np.ndarray:
     """Key-points (K, 2) px on a depth image (H, W) m, 0 = no value -> (K, 3) m in camera space.
 
     Each visible key-point takes the median of the valid depths in a disc around it that can belong to this
-    hand; NaN where it is hidden, outside the image, or no depth is near. Depth is the skin's, not the
-    joint's.
+    hand, and so do those of ``palm`` (K,) bool that are not visible; NaN where another one is hidden, outside
+    the image, or no depth is near. Depth is the skin's, not the joint's.
     """
     size_px = max(np.ptp(keypoints_px, axis=0).max(), 8.0)
     hand_m = _hand_depth(keypoints_px[visible], depth_m)
@@ -22,9 +46,10 @@ def lift(keypoints_px: np.ndarray, visible: np.ndarray, depth_m: np.ndarray, cam
     if hand_m is None:
         return lifted
     radius = max(1.5, NEIGHBOURHOOD * size_px)
-    for k in np.flatnonzero(visible):
+    for k in np.flatnonzero(visible if palm is None else visible | palm):
         near = _disc(keypoints_px[k], radius, depth_m)
-        near = near[(near > 0) & (np.abs(near - hand_m) < HAND_REACH_M)]
+        reach_m = HAND_REACH_M if visible[k] else PALM_REACH_M
+        near = near[(near > 0) & (np.abs(near - hand_m) < reach_m)]
         if len(near):
             lifted[k] = camera.unproject(keypoints_px[k], np.median(near))
     return lifted

@@ -64,8 +64,8 @@ class ModelCard:
 
     @property
     def in_colour(self) -> bool:
-        """Whether it sees red, green and blue rather than a grey image."""
-        return self.input.get("image") == "colour"
+        """Whether it sees red, green and blue rather than a grey image, of a whole frame or of a crop."""
+        return self.input.get("image") in ("colour", "colour crop")
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +118,9 @@ def load_model(name_or_path: str | Path = PACKAGED[0], backend: str = BACKENDS[0
     session = open_session(content, name_or_path)
     card = card_of(session, name_or_path)
     if what := ON_CROPS.get(card.family):
-        raise HandfastError(f"model {name_or_path}: expected a net on whole images, got {what}")
+        raise HandfastError(
+            f"model {name_or_path}: expected a net on whole images, got {what}, which open_tracker takes"
+        )
     if backend == "c":
         try:
             return Model(card, "c", _native_engine(content, card))
@@ -171,6 +173,10 @@ def read_model(name_or_path: str | Path) -> bytes:
     asset = files("handfast").joinpath(f"assets/{name_or_path}.onnx")
     if str(name_or_path) in PACKAGED and asset.is_file():
         return asset.read_bytes()
+    if path.suffix == ".safetensors":
+        raise HandfastError(
+            f"model {path}: is a checkpoint; `handfast export {path} --out NET` makes a model"
+        )
     if path.is_file():
         return path.read_bytes()
     raise HandfastError(
@@ -189,7 +195,13 @@ def read_graphs(name_or_path: str | Path) -> dict[str, bytes]:
     files_of = {family: {name: folder / f"{name}.onnx" for name in names} for family, names in GRAPHS.items()}
     family = max(files_of, key=lambda family: sum(file.is_file() for file in files_of[family].values()))
     graphs = files_of[family]
-    if missing := [file.name for file in graphs.values() if not file.is_file()]:
+    missing = [file.name for file in graphs.values() if not file.is_file()]
+    if len(missing) == len(graphs):
+        raise HandfastError(
+            f"model {name_or_path}: holds no exported network; expected {', '.join(PACKAGED)}, an .onnx "
+            "file, or the folder that `handfast export` made of a DIR-Net or an ACE"
+        )
+    if missing:
         raise HandfastError(
             f"model {name_or_path}: expected the {len(graphs)} graphs of {ON_CROPS[family]} in the folder, "
             f"but there is no {', '.join(missing)}; export it again"

@@ -1,15 +1,37 @@
 """What every sensor's frame becomes before a network sees it: one grey picture with a known brightness.
 
-Training and run time share these two functions, so that the network meets the same pictures in both.
+Training and run time share ``proximity_image`` and ``normalise_exposure``, so that the network meets the same
+pictures in both.
 """
 
 import numpy as np
 
+from handfast.errors import HandfastError
+from handfast.structures import Frame
+
+POSSIBLE_M = (0.02, 20.0)  # of the middle depth of a frame; beyond, its unit must be another
 NEAR_PERCENTILE = 2.0
 WHITE_PERCENTILE = 99.7
 WHITE_LEVEL = 230.0
 # Active light falls with the square of distance: an exponent near a half leaves bytes for the far.
 GAMMA = 0.6
+
+
+def measured_depth_m(frame: Frame) -> np.ndarray:
+    """A frame's depth (H, W) float32 m, 0 = no value. Raises HandfastError for depth that no sensor
+    measures."""
+    depth_m = frame.depth_m()
+    # Counting is a tenth of the work of a median, which only a wrong unit needs.
+    least_m, most_m = POSSIBLE_M
+    known = np.count_nonzero(depth_m)
+    near = known - np.count_nonzero(depth_m >= least_m)
+    if 2 * max(near, np.count_nonzero(depth_m > most_m)) > known:
+        middle_mm = 1e3 * np.median(depth_m[depth_m > 0])
+        raise HandfastError(
+            f"frame {frame.index}: the middle of its depth is {middle_mm:.3g} mm, which no sensor measures; "
+            f"--depth-unit-mm, {frame.depth_unit_mm:g} here, is how many mm a step of the images is"
+        )
+    return depth_m
 
 
 def proximity_image(depth_m: np.ndarray) -> np.ndarray:

@@ -24,15 +24,17 @@ HEADER_BYTES = 26
 _KINDS = {(8, 0): "amplitude", (8, 2): "amplitude", (16, 0): "depth"}  # by (bit depth, colour type)
 
 
+_COLOUR_TYPES = {0: "grey", 2: "RGB", 3: "of a palette", 4: "grey with alpha", 6: "RGB with alpha"}
+
+
 def read_header(data: bytes) -> PngHeader:
     """What a PNG's first 26 bytes say."""
     if len(data) < HEADER_BYTES or not data.startswith(_SIGNATURE) or data[12:16] != b"IHDR":
         raise HandfastError("is not a PNG, or cut off in its header")
     width, height, bits, colour_type = struct.unpack_from(">IIBB", data, 16)
     if (bits, colour_type) not in _KINDS:
-        raise HandfastError(
-            f"expected 8-bit grey, 8-bit RGB or 16-bit grey, got {bits}-bit of PNG colour type {colour_type}"
-        )
+        kind = _COLOUR_TYPES.get(colour_type, "of an unknown kind")
+        raise HandfastError(f"expected 8-bit grey, 8-bit RGB or 16-bit grey, got {bits}-bit {kind}")
     return PngHeader(_KINDS[bits, colour_type], width, height)
 
 

@@ -17,7 +17,8 @@ import cv2
 import numpy as np
 
 from handfast.errors import HandfastError
-from handfast.geometry import Camera
+from handfast.files import natural
+from handfast.geometry import Camera, camera_of
 from handfast.sensors import png
 from handfast.structures import Frame
 
@@ -71,6 +72,7 @@ def open_source(
     raise HandfastError(f"{path}: expected {_EXPECTED}, got a {path.suffix or 'nameless'} file")
 
 
+_OTHER_IMAGES = {".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm"}
 _EXPECTED = (
     f"a folder of PNGs, a recording ({RECORDING_SUFFIX}), a video ({', '.join(VIDEO_SUFFIXES)}) or camera:0"
 )
@@ -139,8 +141,7 @@ class FolderSource(FrameSource):
                 f"{folder}: 16-bit PNGs are depth images, which need --intrinsics fx,fy,cx,cy and "
                 f"--depth-unit-mm; give both (or save infrared as 8-bit)"
             )
-        size = self._header.width, self._header.height
-        self._camera = Camera(*intrinsics, *size) if intrinsics is not None else None
+        self._camera = camera_of(intrinsics, self._header.width, self._header.height)
         self._depth_unit_mm = depth_unit_mm if depth_unit_mm is not None else 1.0
 
     def __len__(self) -> int:
@@ -188,7 +189,7 @@ class VideoSource(FrameSource):
         super().__init__(str(path), fps or container_fps, skip_bad_frames)
         self._path = path
         height, width = first.shape[:2]
-        self._camera = Camera(*intrinsics, width, height) if intrinsics is not None else None
+        self._camera = camera_of(intrinsics, width, height)
         self._length_ms = 1000 * container_frames / container_fps if container_fps > 0 else 0.0
         self._container_frames = max(0, int(container_frames))
 
@@ -238,7 +239,7 @@ class CameraSource(FrameSource):
         super().__init__(name, fps or (own_fps if 0 < own_fps < math.inf else DEFAULT_FPS), True)
         self._capture, self._clock = capture, clock
         height, width = first.shape[:2]
-        self._camera = Camera(*intrinsics, width, height) if intrinsics is not None else None
+        self._camera = camera_of(intrinsics, width, height)
 
     def _loaders(self) -> Iterator[tuple[str, Callable[[], Frame]]]:
         start_s = self._clock()
@@ -385,13 +386,10 @@ def _png_files(folder: Path) -> list[Path]:
     except OSError as error:
         raise HandfastError(f"{folder}: cannot be read ({error.strerror}); check its permissions") from error
     if not files:
-        raise HandfastError(f"{folder}: expected a folder of PNG images, found none; give {_EXPECTED}")
-    return sorted(files, key=lambda file: (_natural(file.name), file.name))
-
-
-def _natural(name: str) -> list[str | int]:
-    """Text and numbers in turn, so that frame_2 sorts before frame_10."""
-    return [int(part) if i % 2 else part for i, part in enumerate(re.split(r"([0-9]+)", name))]
+        has_others = any(f.suffix.lower() in _OTHER_IMAGES for f in folder.iterdir())
+        advice = "convert its images to PNG" if has_others else f"give {_EXPECTED}"
+        raise HandfastError(f"{folder}: expected a folder of PNG images, found none; {advice}")
+    return sorted(files, key=lambda file: (natural(file.name), file.name))
 
 
 def _read_file(file: Path, n_bytes: int = -1) -> bytes:

@@ -16,6 +16,7 @@ from handfast.geometry import Camera
 from handfast.hand_model.model import BONES, joint_rotations, load_hand_asset, pose_hand
 from handfast.runtime.dense import DenseModel
 from handfast.sensors.depth_crop import box_about, crop_hand
+from handfast.sensors.images import measured_depth_m
 from handfast.sensors.sources import open_source
 from handfast.skeleton import SIDES, Skeleton
 from handfast.structures import Frame, HandPose
@@ -30,7 +31,6 @@ KNOWN = 0.4  # the score of a joint at which it counts as known: of those below 
 LEAST_SCORE = 0.01  # of a hand that is not there, when sides are compared
 LEAST_JOINTS = 0.8  # of a hand's, that must be known
 LEAST_SIZE = 0.7  # of the mean hand's bones in all: what is left of half a hand can look like a smaller one
-POSSIBLE_MM = (20.0, 20_000.0)  # of the middle depth of a frame; beyond, its unit must be another
 SAME_HAND_MM = 60.0  # between the middles of two finds that are one hand
 # A hand is looked at twice, the second time from where the first one found it: what is only guessed comes out
 # otherwise, its joints more than so far off in the mean. So is a hand that has moved so far since the frame
@@ -90,8 +90,7 @@ class DenseTracker:
                 f"frame {frame.index}: model {self.model.card.name} needs depth and a camera; give 16-bit "
                 "depth images with --depth-unit-mm and --intrinsics"
             )
-        depth_mm = 1e3 * frame.depth_m()
-        _check_unit(frame, depth_mm)
+        depth_mm = 1e3 * measured_depth_m(frame)
         hands = [self._followed(depth_mm, frame.camera, old) for old in self._hands]
         hands = [hand for hand in hands if hand is not None]
         searching = len(hands) < MOST_HANDS and self._frames % FIND_EVERY == 0
@@ -201,19 +200,6 @@ def _mean_hand_mm() -> np.ndarray:
     rest = joint_rotations(asset, np.zeros((len(BONES), 3)))
     keypoints_m, _ = pose_hand(asset, rest, np.zeros(len(asset.shape_vertices_m)), "right")
     return 1e3 * keypoints_m
-
-
-def _check_unit(frame: Frame, depth_mm: np.ndarray) -> None:
-    # Counting is a tenth of the work of a median, which only a wrong unit needs.
-    least_mm, most_mm = POSSIBLE_MM
-    known = np.count_nonzero(depth_mm)
-    near = known - np.count_nonzero(depth_mm >= least_mm)
-    if 2 * max(near, np.count_nonzero(depth_mm > most_mm)) > known:
-        middle_mm = np.median(depth_mm[depth_mm > 0])
-        raise HandfastError(
-            f"frame {frame.index}: the middle of its depth is {middle_mm:.3g} mm, which no sensor measures; "
-            f"--depth-unit-mm, {frame.depth_unit_mm:g} here, is how many mm a step of the images is"
-        )
 
 
 def _mirrored(camera: Camera) -> Camera:

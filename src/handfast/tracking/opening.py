@@ -28,7 +28,6 @@ def open_tracker(
         case RefinementModel() as dirnet:
             return CropTracker(dirnet, Tracker(COLOUR_FINDER))
         case AceModel() as ace:
-            sees_colour = ace.card.input["image"] == "colour crop"
-            return CropTracker(ace, Tracker(COLOUR_FINDER) if sees_colour else Tracker())
+            return CropTracker(ace, Tracker(COLOUR_FINDER) if ace.card.in_colour else Tracker())
         case whole_images:
             return Tracker(whole_images)

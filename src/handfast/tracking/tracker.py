@@ -15,9 +15,9 @@ from handfast.codecs import decode_expected, decode_probabilities, input_to_map,
 from handfast.errors import HandfastError
 from handfast.geometry import Camera, apply_affine, crop_affine, fit_affine, invert_affine
 from handfast.hand_model.outline import expected_from_others, load_outline_prior
-from handfast.runtime.lifting import lift
+from handfast.runtime.lifting import in_palm, lift
 from handfast.runtime.model import Model, load_model
-from handfast.sensors.images import normalise_exposure, proximity_image
+from handfast.sensors.images import measured_depth_m, normalise_exposure, proximity_image
 from handfast.sensors.sources import open_source
 from handfast.sensors.views import halvings, hand_size_px, look_affine, take_view, without_strays
 from handfast.skeleton import HAND21, SIDES
@@ -28,8 +28,7 @@ DEFAULT_MODEL = "tofnet-hand21"
 Run = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 MOST_HANDS = 2
-FOUND = 0.5  # probability at which a hand counts as found
-VISIBLE = 0.5
+FOUND = VISIBLE = 0.5  # probability at which a hand counts as found, and a key-point as visible
 SHARP = 0.09  # below this share of a heat-map around its peak a close look shows no hand
 # Two finds are one idea when their key-points lie less than this much of a hand's size apart; no two hands
 # have so large a share of one's key-points in the other's box.
@@ -98,7 +97,7 @@ class Tracker:
 
     def __init__(self, model: str | Path | Model = DEFAULT_MODEL, backend: str = "onnxruntime"):
         self.model = model if isinstance(model, Model) else load_model(model, backend)
-        self._root = self.model.skeleton.parents.index(-1)
+        self._root, self._palm = self.model.skeleton.parents.index(-1), in_palm(self.model.skeleton)
         self._previous: list[_Find] = []
         self._tracks = self._frames = self._turn = 0
 
@@ -119,9 +118,9 @@ class Tracker:
     def step(self, frame: Frame) -> list[HandPose]:
         """The hands in the next frame, knowing those of the frames before.
 
-        Raises HandfastError for a frame without the picture that the model sees.
+        Raises HandfastError for a frame without the picture that the model sees, and as ``measured_depth_m``.
         """
-        depth_m = None if frame.depth is None else frame.depth_m()
+        depth_m = None if frame.depth is None else measured_depth_m(frame)
         levels = halvings(self._picture(frame, depth_m), self.model.input_size[0])
         # The first look goes where the hand was, the steady one where it is now.
         followed = self._look_steadily(levels, self._look_closely(levels, self._previous))
@@ -139,7 +138,7 @@ class Tracker:
             for find, side in zip(hands, sides, strict=True)
         ]
         return [
-            _as_pose(find, side, depth_m, frame.camera)
+            _as_pose(find, side, depth_m, frame.camera, self._palm)
             for find, side in zip(self._previous, sides, strict=True)
             if find.mean_sharpness > SHARP_IN_COLOUR or not self.model.card.in_colour
         ]
@@ -386,10 +385,11 @@ def _sides(finds: list[_Find]) -> list[str]:
     return [SIDES[int(logit > 0)] for logit in logits]
 
 
-def _as_pose(find: _Find, side: str, depth_m: np.ndarray | None, camera: Camera | None) -> HandPose:
-    xyz_mm = None
-    if depth_m is not None and camera is not None:
-        xyz_mm = 1e3 * lift(find.keypoints_px, find.visible, depth_m, camera)
+def _as_pose(
+    find: _Find, side: str, depth_m: np.ndarray | None, camera: Camera | None, palm: np.ndarray
+) -> HandPose:
+    lifts = depth_m is not None and camera is not None
+    xyz_mm = 1e3 * lift(find.keypoints_px, find.visible, depth_m, camera, palm) if lifts else None
     return HandPose(
         side=side,
         score=find.score,
