@@ -91,6 +91,12 @@ def test_info_lists_the_layers_and_those_of_a_branch_under_its_title(handfast_co
     assert [(layer["name"], layer["branch"]) for layer in layers] == [("tier1.0.0", ""), ("to_maps", "then")]
 
 
+def test_info_lists_the_layers_of_a_folder_file_by_file(handfast_command, dirnet_folder):
+    _, stdout, _ = handfast_command("info", dirnet_folder, "--layers")
+    titles = [line.strip() for line in stdout.splitlines() if line.strip().endswith(".onnx")]
+    assert titles == ["extract.onnx", "refine.onnx", "attend.onnx", "pose.onnx"]
+
+
 def test_info_of_a_broken_model(handfast_command, tmp_path):
     (tmp_path / "noise.onnx").write_bytes(bytes(range(256)))
     code, stdout, stderr = handfast_command("info", tmp_path / "noise.onnx")

@@ -51,7 +51,8 @@ Gate = Annotated[
 Intrinsics = Annotated[
     str | None,
     typer.Option(
-        help="Focal lengths and centre of the camera, in pixels; needed for 16-bit depth PNGs.",
+        help="Focal lengths and centre of the camera, in pixels; needed for 16-bit depth PNGs, and for where "
+        "hands in colour are in space.",
         metavar="fx,fy,cx,cy",
     ),
 ]

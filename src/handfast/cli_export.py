@@ -59,7 +59,8 @@ def export(
     to: Annotated[
         str,
         typer.Option(
-            help="What to write: onnx and openvino run in handfast, c by itself.", metavar="onnx|openvino|c"
+            help="What to write: onnx runs in handfast, and so does openvino of dense-...; c by itself.",
+            metavar="onnx|openvino|c",
         ),
     ] = FORMATS[0],
     target: Annotated[

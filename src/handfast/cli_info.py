@@ -111,20 +111,24 @@ def _in_lines(fact: str | int | dict) -> str | int:
 
 
 def _layers_of(model: str) -> list[dict]:
-    """The layers that cost anything."""
+    """The layers that cost anything. graph: of which file of a folder, "" of a single one."""
     from handfast.evaluation.cost import cost_of_file
     from handfast.runtime.model import read_graphs
 
-    layers = (layer for content in read_graphs(model).values() for layer in cost_of_file(content).layers)
-    return [asdict(layer) for layer in layers if layer.macs or layer.parameters]
+    return [
+        {"graph": graph} | asdict(layer)
+        for graph, content in read_graphs(model).items()
+        for layer in cost_of_file(content).layers
+        if layer.macs or layer.parameters
+    ]
 
 
 def _print_layers(rows: list[dict]) -> None:
     table = column_table("layer", "operator", "output", "parameters", "MACs", numbers=("parameters", "MACs"))
     titles = {"then": "[bold]where a hand may be[/]", "else": "[bold]where none may be[/]"}
-    for branch, layers in groupby(rows, lambda row: row["branch"]):
-        if branch:
-            table.add_row(titles[branch])
+    for (graph, branch), layers in groupby(rows, lambda row: (row["graph"], row["branch"])):
+        if graph or branch:
+            table.add_row(f"[bold]{graph}.onnx[/]" if graph else titles[branch])
         for row in layers:
             shape = " x ".join(map(str, row["output_shape"][1:]))
             table.add_row(row["name"], row["operator"], shape, f"{row['parameters']:,}", f"{row['macs']:,}")

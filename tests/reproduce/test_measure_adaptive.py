@@ -14,10 +14,11 @@ from handfast.reproduce import measure_adaptive
 from handfast.reproduce.adaptive_score import RENEWED, WITHOUT_GATE
 from handfast.reproduce.measure_adaptive import encoders_in, macs_by_rate, reading
 from handfast.reproduce.rows import varied
-from handfast.training.ace import AceRecipe, follow, image_tensor, joint_errors_mm
+from handfast.training.ace import AceRecipe, follow, joint_errors_mm
 from handfast.training.checkpoint import save_checkpoint
 from handfast.training.families import load_recipe
 from handfast.training.loop import MODEL_FILE, model_card
+from handfast.training.task import image_tensor
 
 GATED = ["ace-hourglass-half", "ace-hourglass-neural-half", "ace-hourglass-neural-temporal-half"]
 

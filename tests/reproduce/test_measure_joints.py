@@ -16,7 +16,7 @@ from handfast.reproduce.measure_joints import errors_in_clips, errors_in_depth
 from handfast.runtime.dirnet import ExitRule, RefinedHand, load_dirnet
 from handfast.skeleton import NYU14
 from handfast.training.checkpoint import load_checkpoint
-from handfast.training.dirnet import image_tensor
+from handfast.training.task import image_tensor
 
 
 @pytest.fixture(scope="module")

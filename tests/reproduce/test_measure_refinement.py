@@ -14,8 +14,9 @@ from handfast.models.dirnet_heads import Estimate
 from handfast.reproduce.measure_refinement import measure_refinement, run_cost
 from handfast.reproduce.refinement_score import TEMPERATURES, VARIANCES, RunCost
 from handfast.training.checkpoint import save_checkpoint
-from handfast.training.dirnet import DIRNetRecipe, image_tensor
+from handfast.training.dirnet import DIRNetRecipe
 from handfast.training.loop import MODEL_FILE, model_card
+from handfast.training.task import image_tensor
 
 RECIPE = DIRNetRecipe(
     model="dirnet", skeleton="hand21", loops=2, epochs=1.0, gate_epochs=1.0, data=ColourMix(64)

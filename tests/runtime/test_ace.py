@@ -260,7 +260,7 @@ def test_the_threshold_is_the_cards_unless_told_otherwise(folders):
     }
     assert all(used[0.0]) and not any(used[1.0])
     for wrong in (-0.1, 1.1, float("nan")):
-        with pytest.raises(HandfastError, match=r"threshold: expected 0\.\.1, got"):
+        with pytest.raises(HandfastError, match=r"threshold \(--gate\): expected 0\.\.1, got"):
             load_ace(folders("neural"), wrong)
 
 

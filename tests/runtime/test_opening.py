@@ -30,7 +30,7 @@ def test_a_gate_decides_as_it_is_told():
     ("name", "gate", "message"),
     [
         ("ace", "often", "gate 'often': of ACE expected a threshold in 0..1"),
-        ("ace", "1.5", "threshold: expected 0..1, got 1.5"),
+        ("ace", "1.5", r"threshold \(--gate\): expected 0\.\.1, got 1\.5"),
         ("dirnet", "0.3", "exit rule '0.3': expected gate:TAU, variance:TAU or never"),
         ("dirnet", "variance", "exit rule 'variance': expected gate:TAU"),
         ("dirnet", "never:1", "exit rule 'never:1': expected gate:TAU"),

@@ -22,12 +22,12 @@ from handfast.training.ace import (
     ace_runs,
     encoders_of,
     follow,
-    image_tensor,
 )
 from handfast.training.checkpoint import load_checkpoint, read_tensors
 from handfast.training.families import load_recipe, make_task, open_data
 from handfast.training.loop import MODEL_FILE, STATE_FILE, train
 from handfast.training.runs import train_recipe
+from handfast.training.task import image_tensor
 
 PLAIN = ColourMix(128, turn_rad=0.3, occluded_share=0.0, degraded_share=0.0, photo_share=0.0)
 NETS = [name for name in MODELS if name.startswith(("ace", "lstm-", "hourglass-"))]

@@ -28,11 +28,11 @@ from handfast.training.ace import (
     AceRecipe,
     encoders_of,
     follow,
-    image_tensor,
     joint_errors_mm,
 )
 from handfast.training.checkpoint import load_checkpoint
 from handfast.training.loop import MODEL_FILE
+from handfast.training.task import image_tensor
 
 
 def measure_adaptive(recipe: AceRecipe, data: Path, run_dir: Path) -> dict[str, AdaptiveScore]:

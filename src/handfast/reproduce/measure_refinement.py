@@ -17,8 +17,9 @@ from handfast.reproduce.refinement_score import (
     score_run,
 )
 from handfast.training.checkpoint import load_checkpoint
-from handfast.training.dirnet import DIRNetRecipe, image_tensor
+from handfast.training.dirnet import DIRNetRecipe
 from handfast.training.loop import MODEL_FILE
+from handfast.training.task import image_tensor
 
 BATCH = 40
 

@@ -119,7 +119,7 @@ def load_ace(
     graphs = open_graphs(name_or_folder, "ace", backend)
     threshold = graphs.card.threshold if threshold is None else threshold
     if not 0 <= threshold <= 1:
-        raise HandfastError(f"threshold: expected 0..1, got {threshold}")
+        raise HandfastError(f"threshold (--gate): expected 0..1, got {threshold}")
     return AceModel(graphs.card, graphs.backend, graphs.engines, graphs.image_px, threshold)
 
 

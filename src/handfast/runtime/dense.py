@@ -79,7 +79,10 @@ def load_dense(name_or_path: str | Path, backend: str = BACKENDS[0]) -> DenseMod
 
 def _checked(card: ModelCard, name: str | Path) -> ModelCard:
     if card.family != "dense":
-        raise HandfastError(f"model {name}: expected dense regression, got {card.name}")
+        other = (
+            "; OpenVINO files of others are for programs of your own" if Path(name).suffix == ".xml" else ""
+        )
+        raise HandfastError(f"model {name}: expected dense regression, got {card.name}{other}")
     return card
 
 

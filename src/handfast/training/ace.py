@@ -23,7 +23,7 @@ from handfast.losses.adaptive import adaptive_losses, single_frame_losses
 from handfast.models import MODELS
 from handfast.models.ace import AceNet, AceOutput, Encoder, Encoding, VanillaLstm
 from handfast.training.recipe import Recipe, check_choice, check_not_negative
-from handfast.training.task import Batch, Task
+from handfast.training.task import Batch, Task, image_tensor
 
 THRESHOLD = 0.5  # lambda, "which essentially follows the larger probability" (section 3.4)
 _ENCODERS = ("coarse.", "fine.", "encoders.")  # before the names of their parameters in a net
@@ -286,11 +286,6 @@ def follow(
             joints_cm_t, state = net.step(image, state)
         joints_cm.append(joints_cm_t)
     return torch.stack(joints_cm, 1), torch.stack(uses_fine, 1) if uses_fine else None
-
-
-def image_tensor(image: np.ndarray) -> Tensor:
-    """(..., S, S, 3) uint8 -> (..., 3, S, S) float32, 0..1."""
-    return torch.from_numpy(image).movedim(-1, -3).float().div_(255)
 
 
 def joint_errors_mm(joints_cm: Tensor, joints_m: np.ndarray) -> np.ndarray:

@@ -27,7 +27,7 @@ from handfast.models.dirnet import DIRNet, run_macs
 from handfast.models.dirnet_heads import Estimate
 from handfast.skeleton import HAND21
 from handfast.training.recipe import Recipe, check_choice, check_not_negative
-from handfast.training.task import Batch, Task
+from handfast.training.task import Batch, Task, image_tensor
 
 TRAINS = ("all", "refiner", "gate")
 REDUCTION = 0.1  # of the learning rate, from one run to the next (algorithm 1)
@@ -203,11 +203,6 @@ class DIRNetTask(Task):
             metrics["auc"] = pck_auc(last_mm, 0, 50)
             metrics["error_mm_loop0"] = mean_error(np.concatenate(first_mm))
         return metrics
-
-
-def image_tensor(image: np.ndarray) -> Tensor:
-    """(b, S, S, 3) uint8 -> (b, 3, S, S) float32, 0..1."""
-    return torch.from_numpy(image).permute(0, 3, 1, 2).float().div_(255)
 
 
 @torch.inference_mode()

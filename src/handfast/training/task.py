@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from handfast.errors import HandfastError
@@ -64,3 +65,8 @@ class TrainingData(Protocol):
     def batch(self, step: int, batch_size: int) -> Batch:
         """The batch of a step, the same whenever it is asked for."""
         ...
+
+
+def image_tensor(image: np.ndarray) -> Tensor:
+    """Pictures in colour (..., S, S, 3) uint8 -> (..., 3, S, S) float32, 0..1."""
+    return torch.from_numpy(image).movedim(-1, -3).float().div_(255)

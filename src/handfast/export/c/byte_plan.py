@@ -224,7 +224,7 @@ def _joined(network: QuantisedNetwork, items: Sequence[Item]) -> dict[str, tuple
     last_read = _last_reads(items)
     born = {item.target: index for index, item in enumerate(items)}
     for index, item in enumerate(items):
-        source = _overwritten(network, item)
+        source = _overwritten(item)
         if source is None:
             continue
         (held, _), (holder, quad) = _root(item.target, joined), _root(source, joined)
@@ -241,7 +241,7 @@ def _joined(network: QuantisedNetwork, items: Sequence[Item]) -> dict[str, tuple
     return joined
 
 
-def _overwritten(network: QuantisedNetwork, item: Item) -> str | None:
+def _overwritten(item: Item) -> str | None:
     """A map that an item's result may take the place of, cell by cell, as the item goes along."""
     inner = {step.target for step in item.steps}
     last = item.steps[-1]
