@@ -80,7 +80,7 @@ def tally(counts: Counter, case: str, poses: Sequence[HandPose], joints_mm: np.n
     counts[case, "frames"] += 1
     errors_mm = [np.nanmean(np.linalg.norm(pose.xyz_mm - joints_mm, axis=1)) for pose in poses]
     counts[case, "found"] += bool(errors_mm)
-    counts[case, "wrong"] += bool(errors_mm) and min(errors_mm) > WRONG_MM
+    counts[case, "wrong"] += bool(errors_mm) and bool(min(errors_mm) > WRONG_MM)
 
 
 def counted(hands: list[tuple[Frame, np.ndarray]], tracker: DenseTracker) -> Counter:
