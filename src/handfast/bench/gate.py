@@ -17,8 +17,7 @@ from handfast.bench.measure import Watch, keep_freed_memory, one_core, processor
 from handfast.data.colour_batches import ColourMix
 from handfast.data.colour_clips import ClipMix
 from handfast.errors import HandfastError
-from handfast.export.ace import export_ace
-from handfast.models.ace import AceNet
+from handfast.export.ace import check_gated, export_ace
 from handfast.runtime.ace import BLIND_GATE, AceModel, load_ace
 from handfast.runtime.graphs import Engine
 from handfast.runtime.model import GRAPHS
@@ -154,8 +153,7 @@ def _one_frame(model: AceModel) -> object:
 
 
 def _recipe_of(name: str, net: nn.Module) -> AceRecipe:
-    if not isinstance(net, AceNet):
-        raise HandfastError(f"{name}: expected a net with a gate, such as ace; it is a part of one")
+    check_gated(net, name)
     look = ColourMix(input_px=max(net.coarse.input_px, net.fine.input_px))
     return AceRecipe(model=name, skeleton="hand21", epochs=1, data=ClipMix(look))
 

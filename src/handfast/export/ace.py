@@ -41,8 +41,7 @@ def export_ace(net: AceNet, card: dict, folder: Path) -> dict:
     ``gate`` and ``threshold`` what decides; ``state_frames``, where there is one, says for how many frames a
     state is kept. Raises HandfastError for a net without a gate, and as ``write_graphs`` does.
     """
-    if not isinstance(net, AceNet):
-        raise HandfastError(f"{card['name']}: expected a net with a gate, such as ace; it is a part of one")
+    check_gated(net, card["name"])
     graphs = _graphs(net)
     costs = {name: measure_cost(graph) for name, graph in graphs.items()}
     macs = sum(costs[name].macs for name in ("coarse", "gate", "recur"))
@@ -60,6 +59,12 @@ def export_ace(net: AceNet, card: dict, folder: Path) -> dict:
     }
     write_graphs(folder, graphs, card)
     return card
+
+
+def check_gated(net: nn.Module, name: str) -> None:
+    """HandfastError for an encoder, or an LSTM without a gate."""
+    if not isinstance(net, AceNet):
+        raise HandfastError(f"{name}: expected a net with a gate, such as ace; it is a part of one")
 
 
 class _Encode(nn.Module):

@@ -1,5 +1,5 @@
-"""Networks in OpenVINO, on one thread. It is an extra: each function raises ImportError where it is not
-installed."""
+"""Networks in OpenVINO, on one thread. It is an extra: ``core`` and what asks it raise ImportError where it
+is not installed."""
 
 import logging
 from functools import cache
@@ -25,13 +25,14 @@ class Request:
 
     def __init__(self, model: "openvino.Model") -> None:
         self._request = core().compile_model(model, "CPU", OPTIONS).create_infer_request()
+        self._outputs = [output.any_name for output in model.outputs]
         self._lock = Lock()
 
     def __call__(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Inputs by name -> outputs by name, in their order."""
         with self._lock:
             found = self._request.infer(inputs, share_inputs=True)
-            return {output.any_name: array for output, array in found.items()}
+            return dict(zip(self._outputs, found.values(), strict=True))
 
 
 def core() -> "openvino.Core":
