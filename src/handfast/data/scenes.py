@@ -27,23 +27,11 @@ _FINGERS = {
 HAND_LENGTH_M = 0.19
 BARE_ARM = 3
 ROOMS_A_PERSON = 6
+# Of the frames: crops about a hand. How long it is there, of the height, and how far from the middle.
+CROP_SHARE, CROP_LENGTH, CROP_SPREAD = 0.55, (0.45, 0.95), 0.12
+HAND_COUNT_SHARES = (0.1, 0.55, 0.35)
 # Orientation classes with the palm to the camera, within 67.5 degrees.
 PALM_FACING = (0, 1, ORIENTATIONS - 1)
-
-
-@dataclass(frozen=True)
-class SceneShares:
-    """What scenes are of.
-
-    hands: the shares of frames with no, one and two hands. palms: of the hands that would show the camera
-    their palm, the share that do; the others are turned anew.
-    """
-
-    hands: tuple[float, float, float] = (0.1, 0.55, 0.35)
-    palms: float = 1.0
-
-
-BALANCED = SceneShares()
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,17 +87,13 @@ def sample_scene(
     asset: HandAsset,
     width: int,
     height: int,
-    shares: SceneShares = BALANCED,
-    room: int | None = None,
 ) -> Scene:
-    """One frame's scene for an image of the given size; hands of 16 to 0.95 x height pixels.
-
-    room: the seed of the place, one of a person's; None for any.
-    """
-    view = str(rng.choice(VIEWS, p=VIEW_SHARES))
+    """One frame's scene for an image of the given size, in any view but the wearer's own (``headset.py``);
+    hands of 16 to 0.95 x height pixels."""
+    view = str(rng.choice(VIEWS[1:], p=np.array(VIEW_SHARES[1:]) / sum(VIEW_SHARES[1:])))
     camera, distance_m, spot_px = _sample_camera(rng, width, height)
     hands, meshes = [], []
-    count = rng.choice([0, 1, 2], p=shares.hands)
+    count = rng.choice([0, 1, 2], p=HAND_COUNT_SHARES)
     sides = rng.permutation(SIDES) if rng.random() < 0.95 else rng.choice(SIDES, 2)
     for i, side in enumerate(sides[:count]):
         if i == 1:
@@ -117,15 +101,13 @@ def sample_scene(
         centre_m = camera.unproject(spot_px, np.array(distance_m * rng.uniform(0.85, 1.15)))
         angles, key_pose = sample_pose(prior, rng)
         rotation, orientation = sample_orientation(rng, view)
-        while orientation in PALM_FACING and rng.random() >= shares.palms:
-            rotation, orientation = sample_orientation(rng, view)
         hand, mesh = place_hand(asset, person, str(side), angles, key_pose, rotation, orientation, centre_m)
         hands.append(hand)
         meshes.append(mesh)
         if rng.random() < 0.8:
             meshes.append(upper_arm(rng, mesh, person))
     objects = int(rng.integers(0, 11))
-    meshes += sample_surroundings(rng, camera, distance_m, view, objects, tuple(hands), room)
+    meshes += sample_surroundings(rng, camera, distance_m, view, objects, tuple(hands))
     return Scene(camera, join(meshes), tuple(hands))
 
 
@@ -208,10 +190,10 @@ def sample_objects(
 def _sample_camera(rng: np.random.Generator, width: int, height: int) -> tuple[Camera, float, np.ndarray]:
     """A camera, a distance and a pixel for the hand, so that hands come in all sizes the tracker meets: whole
     frames, where they are small, and crops about one hand, where they are large and near the centre."""
-    is_crop = rng.random() < 0.55
+    is_crop = rng.random() < CROP_SHARE
     if is_crop:
-        length_px = rng.uniform(0.45, 0.95) * height
-        spot = (0.5 + 0.12 * rng.standard_normal(2)) * (width, height)
+        length_px = rng.uniform(*CROP_LENGTH) * height
+        spot = (0.5 + CROP_SPREAD * rng.standard_normal(2)) * (width, height)
     else:
         length_px = height * np.exp(rng.uniform(np.log(0.13), np.log(0.8)))
         spot = rng.uniform(0.08, 0.92, 2) * (width, height)

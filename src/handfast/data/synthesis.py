@@ -11,16 +11,9 @@ from functools import cache
 import cv2
 import numpy as np
 
+from handfast.data.headset import sample_headset_scene
 from handfast.data.render import rasterise, shade, vertex_normals, visible
-from handfast.data.scenes import (
-    BALANCED,
-    BARE_ARM,
-    Person,
-    Scene,
-    SceneShares,
-    sample_person,
-    sample_scene,
-)
+from handfast.data.scenes import BARE_ARM, CROP_SHARE, Person, Scene, sample_person, sample_scene
 from handfast.geometry import fit_affine
 from handfast.hand_model.model import HandAsset, load_hand_asset
 from handfast.hand_model.pose_prior import PosePrior, load_pose_prior
@@ -42,9 +35,10 @@ SENSORS = (
 # The amplitude of the third is also a range gate, black beyond 0.94 m: only for hands well within.
 GATED_REACH_M = 0.75
 
-# bench-tof: as in the paper most frames show one hand, and few hands their palm (sections 2 and 4).
-BENCH_SHARES = SceneShares(hands=(0.07, 0.68, 0.25), palms=0.15)
+# Of the frames of bench-tof: those in one of the person's own rooms.
 HOME_SHARE = 0.7
+# Of all other frames: those that the wearer of a camera sees of their own hands.
+HEADSET_SHARE = 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,38 +64,39 @@ def make_world(seed: int, people: int = 40) -> World:
 
 def synthesise(world: World, seed: int, index: int, person: int) -> HandSample:
     """Frame ``index`` of the data set ``seed``: 160x120 amplitude and depth in mm, with all labels."""
-    return _sample_frame(world, np.random.default_rng([seed, 1, index]), world.people[person], index)
+    return _mixed_frame(world, np.random.default_rng([seed, 1, index]), person, index)
 
 
 def tof_clip(world: World, rng: np.random.Generator, person: int) -> Iterator[HandSample]:
-    """The one frame of a clip of bench-tof: like ``synthesise``, but skewed as the paper's data are, and
-    mostly in one of the person's own rooms."""
+    """The one frame of a clip of bench-tof: the wearer's hands before a head-worn camera, mostly in one of
+    the person's own rooms."""
     who = world.people[person]
     room = who.rooms[rng.integers(len(who.rooms))] if rng.random() < HOME_SHARE else None
-    yield _sample_frame(world, rng, who, 0, BENCH_SHARES, room)
+    scene = sample_headset_scene(rng, who, world.prior, world.asset, WIDTH, HEIGHT, room)
+    textures = world.textures if room is None else world.textures[[room % len(world.textures)]]
+    yield observe(scene, _sample_sensor(rng, scene), textures, rng, index=0, time_s=0.0)
 
 
 def mixed_clip(world: World, rng: np.random.Generator, person: int) -> Iterator[HandSample]:
     """The one frame of a clip of mix-tof: like ``synthesise``, hands and views of all kinds alike."""
-    yield _sample_frame(world, rng, world.people[person], 0)
+    yield _mixed_frame(world, rng, person, 0)
 
 
-def _sample_frame(
-    world: World,
-    rng: np.random.Generator,
-    person: Person,
-    index: int,
-    shares: SceneShares = BALANCED,
-    room: int | None = None,
-) -> HandSample:
-    scene = sample_scene(rng, person, world.prior, world.asset, WIDTH, HEIGHT, shares, room)
+def _mixed_frame(world: World, rng: np.random.Generator, person: int, index: int) -> HandSample:
+    who = world.people[person]
+    if rng.random() < HEADSET_SHARE:
+        scene = sample_headset_scene(rng, who, world.prior, world.asset, WIDTH, HEIGHT, crop_share=CROP_SHARE)
+    else:
+        scene = sample_scene(rng, who, world.prior, world.asset, WIDTH, HEIGHT)
+    return observe(scene, _sample_sensor(rng, scene), world.textures, rng, index=index, time_s=0.0)
+
+
+def _sample_sensor(rng: np.random.Generator, scene: Scene) -> ToFSensor:
+    """Any, exposed for hands: what is nearer may saturate."""
     farthest = max((hand.keypoints_m[:, 2].max() for hand in scene.hands), default=0.0)
     sensor = SENSORS[rng.integers(len(SENSORS) if farthest < GATED_REACH_M else len(SENSORS) - 1)]
-    # Sensors for hands are exposed for hands: what is nearer may saturate.
     nearest = min((hand.keypoints_m[:, 2].mean() for hand in scene.hands), default=rng.uniform(0.2, 0.6))
-    sensor = replace(sensor, exposure=float(np.clip((nearest / 0.5) ** 2, 0.02, 1.0)))
-    textures = world.textures if room is None else world.textures[[room % len(world.textures)]]
-    return observe(scene, sensor, textures, rng, index=index, time_s=0.0)
+    return replace(sensor, exposure=float(np.clip((nearest / 0.5) ** 2, 0.02, 1.0)))
 
 
 def observe(
