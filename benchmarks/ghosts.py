@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from rich.progress import track
 
+from handfast.errors import HandfastError
 from handfast.structures import Frame
 from handfast.tracking.drawing import draw_hands
 from handfast.tracking.opening import COLOUR_FINDER
@@ -47,7 +48,12 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
     paths = sorted(p for p in options.folder.rglob("*") if p.suffix.lower() in (".png", ".jpg", ".jpeg"))
-    tracker = Tracker(options.model)
+    if not paths:
+        parser.exit(2, f"error: {options.folder}: no pictures in it\n")
+    try:
+        tracker = Tracker(options.model)
+    except HandfastError as error:
+        parser.exit(2, f"error: {error}\n")
     rows = {}
     for path in track(paths, "pictures", transient=True):
         tracker.forget()
@@ -62,7 +68,7 @@ def main() -> None:
         if seen:
             rows[path.name] = seen
     if not rows:
-        parser.exit(2, f"error: {options.folder}: no pictures in it\n")
+        parser.exit(2, f"error: {options.folder}: none of its pictures can be read\n")
     with_ghost = {name: seen for name, seen in rows.items() if any(seen)}
     frames = sum(map(len, rows.values()))
     result = {

@@ -1,11 +1,12 @@
 """How well are hands found in single frames of people whom the networks have not seen?
 
-.venv/bin/python benchmarks/tracking.py [--frames N] [--model NAME|FILE] [--depth]
+.venv/bin/python benchmarks/tracking.py [--benchmark NAME] [--frames N] [--model NAME|FILE] [--depth]
     [--min-score SCORE] [--json]
 
-Frames are those of mix-tof's validation people, each tracked by itself, which is the hard case: following a
-clip is easier. A hand counts when at least half of its key-points can be seen and it is at least 25 px
-large; it is found when the mean error of a hand's key-points is below half of its size.
+Frames are those of the validation people of mix-tof, views of all kinds, or of bench-tof, what a head-worn
+camera sees, each tracked by itself, which is the hard case: following a clip is easier. A hand counts when at
+least half of its key-points can be seen and it is at least 25 px large; it is found when the mean error of a
+hand's key-points is below half of its size.
 """
 
 import argparse
@@ -16,8 +17,9 @@ from dataclasses import replace
 import numpy as np
 from rich.progress import track
 
-from handfast.data.benchmarks import MIX_TOF
-from handfast.runtime.model import load_model
+from handfast.data.benchmarks import BENCHMARKS, Benchmark
+from handfast.errors import HandfastError
+from handfast.runtime.model import Model, load_model
 from handfast.sensors.views import hand_size_px
 from handfast.structures import HandPose
 from handfast.tracking.tracker import Tracker
@@ -31,26 +33,20 @@ def mean_error_px(pose: HandPose, points_px: np.ndarray, visible: np.ndarray) ->
     return float(error_px[visible].mean() if visible.any() else error_px.mean())
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--frames", type=int, default=400)
-    parser.add_argument("--model", default="tofnet-hand21")
-    parser.add_argument("--depth", action="store_true", help="track the depth images instead of amplitude")
-    parser.add_argument("--min-score", type=float, default=0.0, help="leave out hands that are less sure")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    options = parser.parse_args()
-    model, world = load_model(options.model), MIX_TOF.make_world(MIX_TOF.seed)
+def measure(
+    model: Model, benchmark: Benchmark, frames: int, use_depth: bool, min_score: float
+) -> dict[str, float | int | None]:
+    """What ``Tracker`` finds in so many frames, beside what is there."""
+    world = benchmark.make_world(benchmark.seed)
     hands = found = sides = ghosts = empty = empty_with_ghost = 0
     errors, seconds = [], []
-    for clip in track(range(options.frames), description="frames", transient=True):
-        (sample,) = MIX_TOF.clip(world, "validation", clip)
-        frame = replace(sample.frame, amplitude=None) if options.depth else sample.frame
+    for clip in track(range(frames), description="frames", transient=True):
+        (sample,) = benchmark.clip(world, "validation", clip)
+        frame = replace(sample.frame, amplitude=None) if use_depth else sample.frame
         start_s = time.perf_counter()
         poses = Tracker(model).step(frame)
         seconds.append(time.perf_counter() - start_s)
-        poses = [pose for pose in poses if pose.score >= options.min_score]
+        poses = [pose for pose in poses if pose.score >= min_score]
         matched = set()
         for label in sample.hands:
             points_px = model.skeleton.select(label.keypoints_px)
@@ -71,20 +67,39 @@ def main() -> None:
         ghosts += len(poses) - len(matched)
         empty += not sample.hands
         empty_with_ghost += not sample.hands and len(poses) > 0
-    result = {
-        "frames": options.frames,
+    return {
+        "frames": frames,
         "hands": hands,
         "found": round(found / hands, 3),
         "side_right": round(sides / max(found, 1), 3),
         "median_error_of_size": round(float(np.median(errors)), 3) if errors else None,
-        "ghosts_a_frame": round(ghosts / options.frames, 3),
+        "ghosts_a_frame": round(ghosts / frames, 3),
         "empty_frames_with_ghost": round(empty_with_ghost / max(empty, 1), 3),
         "median_ms": round(1e3 * float(np.median(seconds)), 1),
     }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--benchmark", choices=("mix-tof", "bench-tof"), default="mix-tof")
+    parser.add_argument("--frames", type=int, default=400)
+    parser.add_argument("--model", default="tofnet-hand21")
+    parser.add_argument("--depth", action="store_true", help="track the depth images instead of amplitude")
+    parser.add_argument("--min-score", type=float, default=0.0, help="leave out hands that are less sure")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    options = parser.parse_args()
+    try:
+        model = load_model(options.model)
+    except HandfastError as error:
+        parser.exit(2, f"error: {error}\n")
+    benchmark = BENCHMARKS[options.benchmark]
+    result = measure(model, benchmark, options.frames, options.depth, options.min_score)
     if options.json:
         print(json.dumps(result))
         return
-    print(f"{hands} hands in {options.frames} frames: {100 * result['found']:.0f} % found")
+    print(f"{result['hands']} hands in {options.frames} frames: {100 * result['found']:.0f} % found")
     print(
         f"of those {100 * result['side_right']:.0f} % with the right side, median error "
         f"{100 * (result['median_error_of_size'] or 0):.0f} % of the hand's size"

@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from handfast.bench.measure import Report, Row
-from handfast.evaluation.curves import COLOURS, FAINT, INK
-from handfast.evaluation.figures import figure_type, write_figure
+from handfast.evaluation.figures import COLOURS, FAINT, INK, figure_type, write_figure
 
 OWN_COLOUR, OTHERS_COLOUR = COLOURS[0], "#9AA5B1"
 

@@ -6,17 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from handfast.evaluation.figures import check_plot, figure_type, write_figure
+from handfast.evaluation.figures import FAINT, INK, check_plot, figure_type, style_of, write_figure
 from handfast.evaluation.metrics import fraction_of_frames, mean_error, pck, pck_auc
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FRAMES_TO_MM, PCK_TO_MM = 80, 50
-# Colours that remain distinct for the colour-blind (Okabe and Ito 2008); the dashes change when they run out.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-DASHES = ("-", "--", ":", "-.")
-INK, FAINT = "#333333", "#E3E3E3"
 
 
 def plot_curves(errors_mm: Mapping[str, np.ndarray], path: Path, title: str) -> None:
@@ -42,11 +38,7 @@ def draw_curves(errors_mm: Mapping[str, np.ndarray], title: str) -> "Figure":
     _prepare(by_joint, "Key-points within the threshold (PCK)", PCK_TO_MM)
     frame_steps, joint_steps = np.linspace(0, FRAMES_TO_MM, 321), np.linspace(0, PCK_TO_MM, 201)
     for index, (method, errors) in enumerate(errors_mm.items()):
-        style = {
-            "color": COLOURS[index % len(COLOURS)],
-            "linestyle": DASHES[index // len(COLOURS) % len(DASHES)],
-            "linewidth": 1.8,
-        }
+        style = style_of(index) | {"linewidth": 1.8}
         # A label that began with an underscore would be left out of the legend.
         label = f" {method}: mean {mean_error(errors):.2f} mm, AUC 0-50 {pck_auc(errors, 0, 50):.3f}"
         by_frame.plot(frame_steps, 100 * fraction_of_frames(errors, frame_steps), label=label, **style)

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ENDINGS = (".png", ".pdf", ".svg")
+# Colours that remain distinct for the colour-blind (Okabe and Ito 2008); the dashes change when they run out.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+DASHES = ("-", "--", ":", "-.")
+INK, FAINT = "#333333", "#E3E3E3"
 
 
 def figure_type() -> type["Figure"]:
@@ -21,6 +25,14 @@ def figure_type() -> type["Figure"]:
     except ImportError as error:
         raise HandfastError('plots need matplotlib: pip install "handfast[plots]"') from error
     return Figure
+
+
+def style_of(index: int) -> dict[str, str]:
+    """Of line number ``index``."""
+    return {
+        "color": COLOURS[index % len(COLOURS)],
+        "linestyle": DASHES[index // len(COLOURS) % len(DASHES)],
+    }
 
 
 def check_plot(path: Path) -> None:

@@ -4,8 +4,7 @@ extra ``plots``."""
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from handfast.evaluation.curves import COLOURS, FAINT, INK
-from handfast.evaluation.figures import check_plot, figure_type, write_figure
+from handfast.evaluation.figures import COLOURS, FAINT, INK, check_plot, figure_type, write_figure
 
 
 def plot_norms(norms: Sequence[Mapping[str, float]], path: Path, title: str) -> None:

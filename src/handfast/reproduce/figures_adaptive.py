@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from handfast.evaluation.figures import style_of
 from handfast.reproduce.adaptive_score import HIDDEN, MOTIONS
-from handfast.reproduce.plots import plain, style_of
+from handfast.reproduce.plots import plain
 from handfast.reproduce.tables import Result, Table, summarise
 
 if TYPE_CHECKING:

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from handfast.evaluation.figures import style_of
 from handfast.reproduce.dense_score import THRESHOLDS_MM
-from handfast.reproduce.plots import in_percent, plain, style_of
+from handfast.reproduce.plots import in_percent, plain
 from handfast.reproduce.tables import Result, Table, score_of, summarise
 
 if TYPE_CHECKING:

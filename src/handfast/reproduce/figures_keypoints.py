@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from handfast.evaluation.figures import style_of
 from handfast.evaluation.keypoints import PCK_THRESHOLDS_PX
-from handfast.reproduce.plots import in_percent, style_of
+from handfast.reproduce.plots import in_percent
 from handfast.reproduce.tables import Result, Table, summarise
 
 if TYPE_CHECKING:

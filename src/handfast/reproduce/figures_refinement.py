@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from handfast.evaluation.curves import COLOURS, INK
-from handfast.reproduce.plots import plain, style_of
+from handfast.evaluation.figures import COLOURS, INK, style_of
+from handfast.reproduce.plots import plain
 from handfast.reproduce.refinement_score import HIDDEN_BINS
 from handfast.reproduce.tables import Result, Table, summarise
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from handfast.errors import HandfastError
 from handfast.evaluation import figures
-from handfast.evaluation.curves import COLOURS, DASHES, FAINT, INK
+from handfast.evaluation.figures import FAINT, INK
 from handfast.reproduce.tables import Result, Table
 
 if TYPE_CHECKING:
@@ -37,14 +37,6 @@ def write_drawn(draw: Callable[["Figure"], None], path: Path) -> None:
     draw(figure)
     figure.legend(loc="outside right center", fontsize=9, frameon=False, labelcolor=INK)
     figures.write_figure(figure, path)
-
-
-def style_of(index: int) -> dict[str, str]:
-    """Of line number ``index``."""
-    return {
-        "color": COLOURS[index % len(COLOURS)],
-        "linestyle": DASHES[index // len(COLOURS) % len(DASHES)],
-    }
 
 
 def in_percent(axes: "Axes") -> None:
