@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from handfast.data.benchmarks import BENCHMARKS, PEOPLE, SIZES, SPLITS
-from handfast.data.scenes import PALM_FACING
+from handfast.data.headset import PALM_FACING
 
 
 def test_people_are_split_28_4_8_and_nobody_is_in_two():

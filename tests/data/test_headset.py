@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handfast.data.headset import sample_headset_scene, sample_reach
-from handfast.data.scenes import HAND_LENGTH_M, PALM_FACING
+from handfast.data.headset import PALM_FACING, sample_headset_scene, sample_reach
+from handfast.data.scenes import HAND_LENGTH_M
 from handfast.data.synthesis import HEIGHT, WIDTH, make_world
 from handfast.geometry import Camera, rotation_from_axis_angle
 

@@ -92,8 +92,9 @@ MIX_TOF = Benchmark(
         "sensor": BENCH_TOF.description["sensor"],
         "poses": _POSES,
         "shapes": "each person has a hand shape, skin and a sleeve",
-        "views": "over a desk, sideways, from above, any, and in 30 % of the frames as in bench-tof; no hand "
-        "in 9 % of the frames, one in 59 %, two in 32 %; up to ten distracting objects",
+        "views": "of a camera on a desk, beside, above and anywhere, and in 30 % of the frames as in "
+        "bench-tof; arms from the shoulders; no hand in 9 % of the frames, two in up to 32 %; up to ten "
+        "distracting objects",
     },
 )
 

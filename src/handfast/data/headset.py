@@ -1,19 +1,16 @@
-"""What a head-worn camera sees of its wearer's own hands, as in chidananda2019.
-
-Arms come from the shoulders below and behind the camera, elbows hang, forearms turn as far as forearms do. So
-which hand it is can be told from where its arm comes from, and which way its fingers lie from both.
-"""
+"""What a head-worn camera sees of its wearer's own hands, as in chidananda2019: arms that come from the
+shoulders below and behind it."""
 
 from dataclasses import replace
 
 import numpy as np
 
 from handfast.data.meshes import join
+from handfast.data.reach import ELBOW_HANGS, MIRROR, can_reach, sample_hold
 from handfast.data.scenes import (
     CROP_LENGTH,
     CROP_SPREAD,
     HAND_LENGTH_M,
-    PALM_FACING,
     Person,
     PlacedHand,
     Scene,
@@ -26,28 +23,23 @@ from handfast.geometry import Camera, rotation_from_axis_angle
 from handfast.hand_model.model import HandAsset
 from handfast.hand_model.pose_prior import PosePrior, sample_pose
 from handfast.skeleton import SIDES
+from handfast.structures import ORIENTATIONS
 
 # As in the paper most frames show one hand, and few hands their palm (sections 2 and 4): the shares of frames
 # with no, one and two hands; of the hands that would show their palm, those that do.
 HAND_SHARES = (0.07, 0.68, 0.25)
 PALM_SHARE = 0.3
+# Orientation classes with the palm to the camera, within 67.5 degrees.
+PALM_FACING = (0, 1, ORIENTATIONS - 1)
 FIELD_OF_VIEW_RAD = (1.1, 1.4)
 DISTANCE_M = (0.22, 0.65)
-# Right, down and forward: the right shoulder from a camera held straight, and where its elbow hangs.
+# Right, down and forward from a camera that is held straight to the right shoulder.
 _SHOULDER_M = np.array([0.18, 0.22, -0.10])
-_ELBOW_HANGS = np.array([0.4, 1.0, -0.1])
-_UPPER_ARM_M, _FOREARM_M, _WRIST_TO_CENTRE_M = 0.29, 0.26, 0.09
-_STRETCH = 0.98  # arms are never quite straight
 # How the head is held, down and to the side: mean and spread.
 _PITCH_RAD, _YAW_RAD = (0.45, 0.2), (0.0, 0.2)
 # Where in the picture hands are, of its width and height: a right hand's mean, and the spread.
 _SPOT, _SPREAD = np.array([0.6, 0.55]), np.array([0.2, 0.22])
 _SPOT_RANGE = (0.08, 0.92)
-_MIRROR = np.diag([-1.0, 1.0, 1.0])
-_SWIVEL_RAD = 0.35
-_WRIST_BEND = 0.15
-# Forearms are turned palm down for most of what hands do; 0 is thumb up.
-_PALM_DOWN_RAD, _TURN_RANGE_RAD, _PALM_DOWN_SHARE = (1.2, 0.4), (-1.4, 1.7), 0.6
 
 
 def sample_headset_scene(
@@ -98,8 +90,8 @@ def sample_reach(
     if side == "right":
         return _right_reach(rng, camera, torso_to_camera)
     mirrored = replace(camera, cx=camera.width - 1 - camera.cx)
-    centre_m, rotation = _right_reach(rng, mirrored, _MIRROR @ torso_to_camera @ _MIRROR)
-    return _MIRROR @ centre_m, _MIRROR @ rotation @ _MIRROR
+    centre_m, rotation = _right_reach(rng, mirrored, MIRROR @ torso_to_camera @ MIRROR)
+    return MIRROR @ centre_m, MIRROR @ rotation @ MIRROR
 
 
 def _right_reach(
@@ -110,29 +102,8 @@ def _right_reach(
         spot = np.clip(_SPOT + _SPREAD * rng.standard_normal(2), *_SPOT_RANGE)
         spot_px = spot * (camera.width - 1, camera.height - 1)
         centre_m = camera.unproject(spot_px, np.array(rng.uniform(*DISTANCE_M)))
-        to_hand_m = centre_m - shoulder_m
-        away = to_hand_m / np.linalg.norm(to_hand_m)
-        reach_m = np.linalg.norm(to_hand_m) - _WRIST_TO_CENTRE_M
-        if _UPPER_ARM_M - _FOREARM_M < reach_m < _STRETCH * (_UPPER_ARM_M + _FOREARM_M):
-            break
-    # The elbow hangs down and outwards, on the circle about the line from the shoulder to the wrist.
-    hanging = torso_to_camera @ _ELBOW_HANGS
-    hanging -= away * (away @ hanging)
-    hanging = rotation_from_axis_angle(away * rng.normal(0, _SWIVEL_RAD)) @ hanging
-    along_m = (_UPPER_ARM_M**2 - _FOREARM_M**2 + reach_m**2) / (2 * reach_m)
-    off_m = np.sqrt(_UPPER_ARM_M**2 - along_m**2)
-    upper_arm_m = along_m * away + off_m * hanging / np.linalg.norm(hanging)
-    forearm_m = reach_m * away - upper_arm_m
-    y = forearm_m / _FOREARM_M + _WRIST_BEND * rng.standard_normal(3)
-    y /= np.linalg.norm(y)
-    # With the thumb up, the elbow bends about the axis that the back of the hand looks along.
-    outwards = np.cross(upper_arm_m, forearm_m)
-    outwards -= y * (y @ outwards)
-    palm_down = rng.random() < _PALM_DOWN_SHARE
-    turn = rng.normal(*_PALM_DOWN_RAD) if palm_down else rng.uniform(*_TURN_RANGE_RAD)
-    z = rotation_from_axis_angle(-np.clip(turn, *_TURN_RANGE_RAD) * y) @ outwards
-    z /= np.linalg.norm(z)
-    return centre_m, np.stack([np.cross(y, z), y, z], axis=1)
+        if can_reach(shoulder_m, centre_m):
+            return centre_m, sample_hold(rng, shoulder_m, centre_m, torso_to_camera @ ELBOW_HANGS)
 
 
 def _crop_camera(rng: np.random.Generator, hand_m: np.ndarray, width: int, height: int) -> Camera:

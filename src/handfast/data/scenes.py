@@ -1,17 +1,13 @@
-"""Scenes to render: who the person is, where the hands are, what else stands about.
-
-Egocentric, desk-facing and free views; one or two hands with forearms and upper arms; a room, a body and
-up to ten distracting objects, finger-like ones among them.
-"""
+"""What scenes are made of: a person, hands with forearms and upper arms, a room, a body, and distracting
+objects, finger-like ones among them. ``headset.py`` and ``onlooker.py`` put them before cameras."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from handfast.data.meshes import Mesh, join, solid, unit_ball, unit_box, unit_tube
+from handfast.data.meshes import Mesh, solid, unit_ball, unit_box, unit_tube
 from handfast.geometry import Camera, random_rotation, rotation_from_axis_angle
 from handfast.hand_model.model import HandAsset, faces_of, joint_rotations, pose_hand
-from handfast.hand_model.pose_prior import PosePrior, sample_pose
 from handfast.skeleton import SIDES
 from handfast.structures import ORIENTATIONS
 
@@ -29,9 +25,6 @@ BARE_ARM = 3
 ROOMS_A_PERSON = 6
 # Of the frames: crops about a hand. How long it is there, of the height, and how far from the middle.
 CROP_SHARE, CROP_LENGTH, CROP_SPREAD = 0.55, (0.45, 0.95), 0.12
-HAND_COUNT_SHARES = (0.1, 0.55, 0.35)
-# Orientation classes with the palm to the camera, within 67.5 degrees.
-PALM_FACING = (0, 1, ORIENTATIONS - 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,37 +71,6 @@ def sample_person(rng: np.random.Generator) -> Person:
         sleeve_albedo=rng.uniform(0.05, 0.9),
         rooms=tuple(rng.integers(2**32, size=ROOMS_A_PERSON).tolist()),
     )
-
-
-def sample_scene(
-    rng: np.random.Generator,
-    person: Person,
-    prior: PosePrior,
-    asset: HandAsset,
-    width: int,
-    height: int,
-) -> Scene:
-    """One frame's scene for an image of the given size, in any view but the wearer's own (``headset.py``);
-    hands of 16 to 0.95 x height pixels."""
-    view = str(rng.choice(VIEWS[1:], p=np.array(VIEW_SHARES[1:]) / sum(VIEW_SHARES[1:])))
-    camera, distance_m, spot_px = _sample_camera(rng, width, height)
-    hands, meshes = [], []
-    count = rng.choice([0, 1, 2], p=HAND_COUNT_SHARES)
-    sides = rng.permutation(SIDES) if rng.random() < 0.95 else rng.choice(SIDES, 2)
-    for i, side in enumerate(sides[:count]):
-        if i == 1:
-            spot_px = rng.uniform((0, 0), (width, height))
-        centre_m = camera.unproject(spot_px, np.array(distance_m * rng.uniform(0.85, 1.15)))
-        angles, key_pose = sample_pose(prior, rng)
-        rotation, orientation = sample_orientation(rng, view)
-        hand, mesh = place_hand(asset, person, str(side), angles, key_pose, rotation, orientation, centre_m)
-        hands.append(hand)
-        meshes.append(mesh)
-        if rng.random() < 0.8:
-            meshes.append(upper_arm(rng, mesh, person))
-    objects = int(rng.integers(0, 11))
-    meshes += sample_surroundings(rng, camera, distance_m, view, objects, tuple(hands))
-    return Scene(camera, join(meshes), tuple(hands))
 
 
 def place_hand(
@@ -185,24 +147,6 @@ def sample_objects(
             place = camera.unproject(pixel, np.array(distance_m + rng.exponential(0.5) + 0.08))
         meshes += sample_object(rng, place, size_m=rng.uniform(0.02, 0.13) * max(place[2], 0.2) / 0.6)
     return meshes
-
-
-def _sample_camera(rng: np.random.Generator, width: int, height: int) -> tuple[Camera, float, np.ndarray]:
-    """A camera, a distance and a pixel for the hand, so that hands come in all sizes the tracker meets: whole
-    frames, where they are small, and crops about one hand, where they are large and near the centre."""
-    is_crop = rng.random() < CROP_SHARE
-    if is_crop:
-        length_px = rng.uniform(*CROP_LENGTH) * height
-        spot = (0.5 + CROP_SPREAD * rng.standard_normal(2)) * (width, height)
-    else:
-        length_px = height * np.exp(rng.uniform(np.log(0.13), np.log(0.8)))
-        spot = rng.uniform(0.08, 0.92, 2) * (width, height)
-    distance_m = float(np.clip(rng.uniform(0.2, 1.0), 0.4 * width * HAND_LENGTH_M / length_px, 1.3))
-    focal_px = length_px * distance_m / HAND_LENGTH_M
-    # A crop is a part of a wider picture: its optical axis may lie outside.
-    off_axis = rng.uniform(-0.5, 0.5, 2) * focal_px if is_crop else rng.normal(0, 3, 2)
-    cx, cy = np.array([(width - 1) / 2, (height - 1) / 2]) + off_axis
-    return Camera(focal_px, focal_px, cx, cy, width, height), distance_m, spot
 
 
 def sample_orientation(rng: np.random.Generator, view: str) -> tuple[np.ndarray, int]:

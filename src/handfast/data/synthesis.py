@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 
 from handfast.data.headset import sample_headset_scene
+from handfast.data.onlooker import sample_scene
 from handfast.data.render import rasterise, shade, vertex_normals, visible
-from handfast.data.scenes import BARE_ARM, CROP_SHARE, Person, Scene, sample_person, sample_scene
+from handfast.data.scenes import BARE_ARM, CROP_SHARE, Person, Scene, sample_person
 from handfast.geometry import fit_affine
 from handfast.hand_model.model import HandAsset, load_hand_asset
 from handfast.hand_model.pose_prior import PosePrior, load_pose_prior
