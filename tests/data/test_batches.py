@@ -130,7 +130,7 @@ def test_composed_frames_have_more_pairs_and_other_backgrounds(arrays):
         for share in (0.0, 1.0)
     )
     assert not plain["present"].all(axis=1).any()
-    assert composed["present"].all(axis=1).mean() > 0.1
+    assert composed["present"].all(axis=1).mean() > 0.05
     empty = {name: array[few["present"].sum(axis=1) == 0] for name, array in few.items()}
     alone = BatchSource(empty, 1, Mix(composite_share=1.0)).batch(0, 8)
     assert not alone["present"].any()
