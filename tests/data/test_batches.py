@@ -126,11 +126,11 @@ def test_composed_frames_have_more_pairs_and_other_backgrounds(arrays):
     few = {name: array[lone] for name, array in arrays.items()}
     assert {0, 1} == set(few["present"].sum(axis=1).tolist())
     plain, composed = (
-        BatchSource(few, 1, Mix(look_share=0.0, picture="amplitude", composite_share=share)).batch(0, 60)
+        BatchSource(few, 1, Mix(look_share=0.0, picture="amplitude", composite_share=share)).batch(0, 240)
         for share in (0.0, 1.0)
     )
     assert not plain["present"].all(axis=1).any()
-    assert composed["present"].all(axis=1).mean() > 0.05
+    assert composed["present"].all(axis=1).mean() > 0.1
     empty = {name: array[few["present"].sum(axis=1) == 0] for name, array in few.items()}
     alone = BatchSource(empty, 1, Mix(composite_share=1.0)).batch(0, 8)
     assert not alone["present"].any()
