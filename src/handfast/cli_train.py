@@ -43,6 +43,10 @@ def train(
         Path | None,
         typer.Option(help="Labelled images to mix in: what handfast label wrote, or photos.", metavar="DIR"),
     ] = None,
+    scenes: Annotated[
+        Path | None,
+        typer.Option(help="Pictures without hands, for finders in colour to tell apart.", metavar="DIR"),
+    ] = None,
     devices: Devices = 1,
     as_json: Json = False,
 ) -> None:
@@ -59,7 +63,7 @@ def train(
         from handfast.training.loop import MODEL_FILE
         from handfast.training.runs import train_recipe
 
-    metrics = train_recipe(load_recipe(recipe), data, photos, run, devices, say=_say)
+    metrics = train_recipe(load_recipe(recipe), data, photos, run, devices, _say, scenes)
     if not is_first_process():
         return
     checkpoint = str(run / MODEL_FILE)

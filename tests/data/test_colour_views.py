@@ -12,6 +12,7 @@ from handfast.data.batches import Mix
 from handfast.data.colour_pictures import Pictures
 from handfast.data.colour_views import SIZE_RANGE_PX, ColourViews, open_colour_views
 from handfast.data.photos import HELD_OUT_SOURCES
+from handfast.data.scenery import Scenes
 from handfast.errors import HandfastError
 from handfast.sensors.views import hand_size_px
 
@@ -174,6 +175,19 @@ def test_some_views_are_empty(frames):
     assert 0.8 < present.mean() < 0.92
 
 
+def test_pictures_without_hands_stand_behind_hands_and_alone(frames, photos, true_colours):
+    blue = (20, 40, 220)
+    scenes = Scenes((jpeg(np.full((90, 120, 3), blue, np.uint8)),), "a wall")
+    batch = ColourViews(frames, 1, PHOTOS, photos, scenes).batch(0, 300)
+    present = batch["present"].any(axis=1)
+    assert 0.6 < present.mean() < 0.8
+    share = (np.abs(batch["image"].astype(int) - blue).max(axis=3) < 20).mean(axis=(1, 2))
+    assert 0.4 < (share[~present] > 0.6).mean() < 0.8
+    assert (share[present] > 0.3).mean() > 0.1
+    pixels, _ = at_points(batch, batch["image"])
+    assert is_red(pixels).mean() > 0.95
+
+
 def test_a_second_hand_is_of_the_other_side_and_hides_nothing(frames, photos, always_hands, true_colours):
     batch = ColourViews(frames, 1, replace(FRAMES, composite_share=1.0), photos).batch(0, 60)
     both = batch["present"].all(axis=1)
@@ -238,6 +252,10 @@ def test_a_benchmark_on_disk_is_trained_and_validated_on(dotted_folder, photo_fo
     named = set(views.origin(0, 30).split(", "))
     assert named & {"0.jpg", "1.jpg"} and named & {"shard-00000.tar", "shard-00001.tar", "shard-00002.tar"}
     assert set(open_colour_views(dotted_folder, Mix(), 5).validation) == {"clips"}
+    with_scenes = open_colour_views(dotted_folder, Mix(), 5, scenes=photo_folder)
+    assert len(with_scenes.scenes.jpegs) == 3 and with_scenes.name.endswith(
+        "; 3 pictures without hands of photos"
+    )
 
 
 def test_another_benchmark_is_refused(tof_folder):

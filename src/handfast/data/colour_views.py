@@ -18,6 +18,7 @@ from handfast.data.colour_grounds import add_skin, blend, texture
 from handfast.data.colour_pictures import Pictures, is_green, load_frames, load_photographs
 from handfast.data.order import shuffled
 from handfast.data.photos import check_shown
+from handfast.data.scenery import Scenes, load_scenes
 from handfast.data.synthesis import HEIGHT, WIDTH
 from handfast.geometry import apply_affine, crop_affine
 from handfast.sensors.views import hand_size_px
@@ -25,6 +26,8 @@ from handfast.structures import ORIENTATIONS
 
 WHOLE_VIEW = np.array([0, 0, WIDTH, HEIGHT])
 EMPTY_SHARE = 0.13
+# Where there are pictures without hands: of all views those without a hand, of grounds those that show one.
+EMPTY_SHARE_OF_SCENES, SCENES_SHARE = 0.3, 0.6
 # What a whole view shows: hands of so many pixels, turned so far. A look that goes astray has any turn.
 SIZE_RANGE_PX, MAX_TURN_RAD = (20.0, 110.0), 0.5
 ASTRAY_SHARE = 0.15
@@ -62,15 +65,16 @@ class _Hand:
 class ColourViews:
     """Labelled colour images by step.
 
-    frames: of bench-rgb. photos: mixed in at mix.photo_share. Of mix, look_share is that of close looks, as a
-    tracker takes them, and composite_share that of views with a second hand. name: for the cards of models
-    trained on it. validation: batches kept aside, by kind.
+    frames: of bench-rgb. photos: mixed in at mix.photo_share. scenes: pictures without hands. Of mix,
+    look_share is that of close looks, as a tracker takes them, and composite_share that of views with a
+    second hand. name: for the cards of models trained on it. validation: batches kept aside, by kind.
     """
 
     frames: Pictures
     seed: int
     mix: Mix = field(default_factory=Mix)
     photos: Pictures | None = None
+    scenes: Scenes | None = None
     name: str = "synthetic"
     validation: Mapping[str, tuple[Batch, ...]] = field(default_factory=dict)
 
@@ -101,7 +105,7 @@ class ColourViews:
 
     def _sample(self, position: int) -> dict[str, np.ndarray]:
         rng, pictures, index = self._choose(position)
-        if rng.random() < EMPTY_SHARE:
+        if rng.random() < (EMPTY_SHARE_OF_SCENES if self.scenes else EMPTY_SHARE):
             return _labelled(rng, self._ground(rng, DECOY_SHARE), [], _window(rng))
         is_look = rng.random() < self.mix.look_share
         window = WHOLE_VIEW if is_look else _window(rng)
@@ -146,6 +150,8 @@ class ColourViews:
         return ground
 
     def _scene(self, rng: np.random.Generator) -> np.ndarray:
+        if self.scenes and rng.random() < SCENES_SHARE:
+            return self.scenes.view(rng, WIDTH, HEIGHT)
         if rng.random() < TEXTURE_SHARE:
             return texture(rng, WIDTH, HEIGHT)
         pictures = self.photos if self.photos and rng.random() < PHOTO_SCENE_SHARE else self.frames
@@ -161,12 +167,14 @@ class ColourViews:
         return cv2.warpAffine(bare, A, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REFLECT)
 
 
-def open_colour_views(folder: Path, mix: Mix, seed: int, photos: Path | None = None) -> ColourViews:
+def open_colour_views(
+    folder: Path, mix: Mix, seed: int, photos: Path | None = None, scenes: Path | None = None
+) -> ColourViews:
     """A folder made by ``handfast synth bench-rgb`` -> views of train/, validated on validation/.
 
     photos: a folder of labelled photos, see ``photos.py``, to mix in; then validation has views of the
-    held-out ones too, if there are any. Raises HandfastError when anything is missing or broken, and for
-    another benchmark.
+    held-out ones too, if there are any. scenes: a folder of pictures without hands. Raises HandfastError when
+    anything is missing or broken, and for another benchmark.
     """
     held_out = load_frames(folder, "validation")
     alone = replace(mix, composite_share=0.0)
@@ -179,12 +187,19 @@ def open_colour_views(folder: Path, mix: Mix, seed: int, photos: Path | None = N
         if len(unseen):
             kinds["photos"] = ColourViews(held_out, 0, replace(alone, photo_share=1.0), photos=unseen)
     frames = load_frames(folder, "train")
+    own_scenes = None if scenes is None else load_scenes(scenes)
+    shown = [frames.sources]
+    if own_photos is not None:
+        shown.append(own_photos.sources)
+    if own_scenes is not None:
+        shown.append(own_scenes.name)
     return ColourViews(
         frames,
         seed,
         mix,
         photos=own_photos,
-        name="; ".join(pictures.sources for pictures in (frames, own_photos) if pictures is not None),
+        scenes=own_scenes,
+        name="; ".join(shown),
         validation={
             kind: tuple(source.batch(step, VALIDATION_BATCH) for step in range(VALIDATION_BATCHES))
             for kind, source in kinds.items()

@@ -48,15 +48,19 @@ def make_task(recipe: Recipe) -> Task:
             return AceTask(recipe)
 
 
-def open_data(recipe: Recipe, folder: Path, photos: Path | None = None) -> TrainingData:
+def open_data(
+    recipe: Recipe, folder: Path, photos: Path | None = None, scenes: Path | None = None
+) -> TrainingData:
     """A folder made by ``handfast synth``, or the copy of a data set that the recipe names, as its batches.
 
-    photos: a folder of labelled photos to mix in, but for clips, of which there are none. Raises
-    HandfastError as the family's data do.
+    photos: a folder of labelled photos to mix in, but for clips, of which there are none. scenes: one of
+    pictures without hands, for finders in colour. Raises HandfastError as the family's data do.
     """
+    if scenes is not None and not (isinstance(recipe, ToFNetRecipe) and recipe.in_colour):
+        raise HandfastError(f"{recipe.model} takes no --scenes; only finders in colour such as tofnet-rgb do")
     match recipe:
         case ToFNetRecipe(in_colour=True):
-            return open_colour_views(folder, recipe.data, recipe.seed, photos)
+            return open_colour_views(folder, recipe.data, recipe.seed, photos, scenes)
         case ToFNetRecipe():
             return open_batches(folder, recipe.data, recipe.seed, photos)
         case DIRNetRecipe():

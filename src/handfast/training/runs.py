@@ -30,12 +30,13 @@ def train_recipe(
     run_dir: Path,
     devices: int,
     say: Callable[[str], None],
+    scenes: Path | None = None,
 ) -> dict[str, float]:
     """Train on a folder of data, or go on where that stopped; -> the last validation metrics.
 
-    photos: labelled photos to mix in. ``run_dir`` gets model.safetensors, and a folder for each run that has
-    a name, as ``loop.train`` makes them. say: gets a line whenever one of several begins. Raises
-    HandfastError as ``open_data`` and ``loop.train`` do.
+    photos: labelled photos to mix in. scenes: pictures without hands. ``run_dir`` gets model.safetensors, and
+    a folder for each run that has a name, as ``loop.train`` makes them. say: gets a line whenever one of
+    several begins. Raises HandfastError as ``open_data`` and ``loop.train`` do.
     """
     runs = runs_of(recipe)
     for number, (name, run) in enumerate(runs.items(), start=1):
@@ -44,7 +45,7 @@ def train_recipe(
         starts = {
             prefix: run_dir / source / MODEL_FILE for prefix, source in run.starts().items() if source in runs
         }
-        data = open_data(run, folder, photos)
+        data = open_data(run, folder, photos, scenes)
         metrics = train(run, data, run_dir / name, devices=devices, starts=starts)
     if name and is_first_process():
         write_whole(run_dir / MODEL_FILE, (run_dir / name / MODEL_FILE).read_bytes())
