@@ -1,4 +1,4 @@
-"""ACE's four graphs compute what its parts do, frame after frame, and say what that costs."""
+"""ACE's three graphs compute what its parts do, frame after frame, and say what that costs."""
 
 import json
 
@@ -11,7 +11,7 @@ import torch
 from handfast.errors import HandfastError
 from handfast.export.ace import export_ace
 from handfast.export.card import CARD_KEY
-from handfast.models.ace import GATES, AceNet, Encoding
+from handfast.models.ace import GATES, AceNet, Encoding, mix_features
 from handfast.models.cost import network_cost
 from handfast.models.dirnet_encoder import DIRNetEncoder
 from handfast.models.hourglass import HourglassEncoder
@@ -19,7 +19,7 @@ from handfast.models.layers import averaged_down
 from handfast.runtime.ace import load_ace
 
 COARSE, FINE, SIZE_PX = (32, 4), (64, 8), 64
-GRAPHS = ("coarse", "fine", "gate", "recur")
+GRAPHS = ("coarse", "fine", "recur")
 
 
 def card_of(gate):
@@ -76,6 +76,11 @@ def clip(frames):
     return torch.stack([wide[0, :, :, 5 * i : 5 * i + SIZE_PX] for i in range(frames)])
 
 
+def assert_equals(found, expected):
+    for own, right in zip(found, expected, strict=True):
+        np.testing.assert_allclose(own, right.numpy(), atol=1e-5 * max(1, np.abs(right.numpy()).max()))
+
+
 @torch.no_grad()
 def test_every_graph_equals_its_part_over_a_clip(net, folder, gate):
     """To 1e-4 cm, what the LSTM remembers being its own; the gate must say different things, or the rest says
@@ -87,23 +92,20 @@ def test_every_graph_equals_its_part_over_a_clip(net, folder, gate):
     )
     said = []
     for i, image in enumerate(clip(8)):
-        seen = {}
-        for name in ("coarse", "fine"):
-            encoder = getattr(net, name)
-            encoding = encoder(image[None])
-            crop = averaged_down(image[None], encoder.input_px).numpy()
-            seen[name], heatmaps = sessions[name].run(None, {"image": crop})
-            np.testing.assert_allclose(seen[name], encoding.features.numpy(), atol=1e-5)
-            largest = np.abs(encoding.heatmaps.numpy()).max()
-            np.testing.assert_allclose(heatmaps, encoding.heatmaps.numpy(), atol=1e-5 * largest)
-        taken = {value.name for value in sessions["gate"].get_inputs()}
-        assert taken == {"h", "h1", "h2"} | ({"coarse"} if gate != "neural-temporal" else set())
-        given = {name: (found | {"coarse": seen["coarse"]})[name] for name in taken}
-        (g_fine,) = sessions["gate"].run(None, given)
-        expected = net.gate(state, torch.from_numpy(seen["coarse"]))
-        np.testing.assert_allclose(g_fine, expected.numpy(), atol=1e-5)
-        said.append(g_fine[0])
-        features = seen[("coarse", "fine")[i % 2]]
+        coarse, fine = net.coarse(image[None]), net.fine(image[None])
+        g_fine = net.gate(state, coarse.features)
+        crop = averaged_down(image[None], net.coarse.input_px).numpy()
+        history = {name: found[name] for name in ("h", "h1", "h2")}
+        told = sessions["coarse"].run(None, {"image": crop, **history})
+        assert_equals(told, (g_fine, coarse.features, coarse.heatmaps))
+        said.append(told[0][0])
+        taken = {value.name for value in sessions["fine"].get_inputs()}
+        of_gate = {"g_fine": told[0], "coarse": told[1]} if gate != "neural-temporal" else {}
+        assert taken == {"image", *of_gate}
+        features = mix_features(g_fine, coarse.features, fine.features) if of_gate else fine.features
+        told_fine = sessions["fine"].run(None, {"image": image[None].numpy(), **of_gate})
+        assert_equals(told_fine, (features, fine.heatmaps))
+        features = (coarse.features.numpy(), told_fine[0])[i % 2]
         joints_cm, h, c = sessions["recur"].run(
             None, {"features": features, "h": found["h"], "c": found["c"]}
         )
@@ -120,9 +122,14 @@ def test_an_encoder_without_heatmaps_gives_features_alone(tmp_path):
     export_ace(net, card_of("gaussian"), tmp_path / "net")
     sessions = sessions_of(tmp_path / "net")
     outputs = {name: [out.name for out in sessions[name].get_outputs()] for name in ("coarse", "fine")}
-    assert outputs == {"coarse": ["features", "heatmaps"], "fine": ["features"]}
+    assert outputs == {"coarse": ["g_fine", "features", "heatmaps"], "fine": ["features"]}
     image = clip(1)
-    (features,) = sessions["fine"].run(None, {"image": image.numpy()})
+    given = {
+        "image": image.numpy(),
+        "coarse": np.zeros((1, 256), np.float32),
+        "g_fine": np.ones(1, np.float32),
+    }
+    (features,) = sessions["fine"].run(None, given)
     np.testing.assert_allclose(features, net.fine(image).features.numpy(), atol=1e-5)
 
 
@@ -182,9 +189,9 @@ def test_costs_are_those_of_what_runs(net, folder, gate):
         "gaussian": 3 * 32 * 256 + 3 * 256 * 256, "neural": 3 * 32 + 256, "neural-temporal": 3 * 32,
     }[gate]  # fmt: skip
     recurs = (256 + 32) * 4 * 32 + 32 * 63
-    card = card_in(folder / "gate.onnx")
+    card = card_in(folder / "recur.onnx")
     assert card["macs"] == coarse + decides + recurs
-    assert card["fine_macs"] == fine - (coarse if gate == "neural-temporal" else 0)
+    assert card["fine_macs"] == fine
     assert (card["flops"], card["fine_flops"]) == (2 * card["macs"], 2 * card["fine_macs"])
     assert card["state_bytes"] == 4 * 4 * 32
     folded = sum(m.weight.numel() for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d))
@@ -197,9 +204,9 @@ def card_in(path):
     return json.loads({entry.key: entry.value for entry in onnx.load(path).metadata_props}[CARD_KEY])
 
 
-def test_all_four_carry_the_card(folder, gate):
+def test_all_carry_the_card(folder, gate):
     first, *others = (card_in(folder / f"{graph}.onnx") for graph in GRAPHS)
-    assert others == [first] * 3
+    assert others == [first] * 2
     assert card_of(gate).items() <= first.items()
     assert (first["gate"], first["threshold"]) == (gate, 0.5)
 

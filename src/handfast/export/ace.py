@@ -1,6 +1,6 @@
-"""ACE as four graphs, so that a shut gate saves the time of the fine encoder: ``coarse`` and ``fine`` see a
-crop, ``gate`` says which of them is wanted, ``recur`` makes a pose of features and the past.
-``runtime.ace`` drives them.
+"""ACE as three graphs, so that a shut gate saves the time of the fine encoder: ``coarse`` sees a crop and
+says whether ``fine`` is to see it as well, ``recur`` makes a pose of features and the past. ``runtime.ace``
+drives them.
 """
 
 import copy
@@ -17,7 +17,7 @@ from handfast.errors import HandfastError
 from handfast.evaluation.cost import measure_cost
 from handfast.export.folder import write_graphs
 from handfast.export.onnx import traced_graph
-from handfast.models.ace import AceNet, AceState, Encoder, PoseLstm
+from handfast.models.ace import AceNet, AceState, Encoder, PoseLstm, mix_features
 from handfast.training.ace import THRESHOLD
 
 HISTORY = ("h", "h1", "h2")
@@ -25,16 +25,15 @@ FLOAT_BYTES = 4
 
 
 def export_ace(net: AceNet, card: dict, folder: Path) -> dict:
-    """Write a net in evaluation mode as ``folder``/coarse.onnx, fine.onnx, gate.onnx and recur.onnx, all or
-    none; -> the card as written into each, under ``handfast_card``.
+    """Write a net in evaluation mode as ``folder``/coarse.onnx, fine.onnx and recur.onnx, all or none; -> the
+    card as written into each, under ``handfast_card``.
 
-    coarse, fine: ``image`` (1, 3, S, S) float32, 0..1, as wide as the encoder's ``input_px``, to which crops
-    are to be averaged down -> ``features`` (1, F) and, of an encoder that makes them, ``heatmaps``
-    (1, 21, s, s).
-    gate: of the LSTM's last three h, ``h``, ``h1`` and ``h2`` (1, H), and ``coarse``, the coarse features,
-    but not where the net's gate does without -> ``g_fine`` (1,). recur: ``features``, mixed as the net does,
-    ``h`` and ``c`` -> ``joints_cm`` (1, 21, 3), ``next_h``, ``next_c``. One crop at a time: each has a gate
-    of its own.
+    coarse: of ``image`` (1, 3, S, S) float32, 0..1, as wide as the encoder's ``input_px``, to which crops are
+    to be averaged down, and of the LSTM's last three h, ``h``, ``h1`` and ``h2`` (1, H) -> ``g_fine`` (1,),
+    ``features`` (1, F) and, of an encoder that makes them, ``heatmaps`` (1, 21, s, s). fine: of ``image``
+    and, where the gate has seen them, ``g_fine`` and the coarse features, ``coarse`` -> ``features``, then
+    mixed as the net does, and ``heatmaps``. recur: of ``features``, ``h`` and ``c`` -> ``joints_cm``
+    (1, 21, 3), ``next_h``, ``next_c``. One crop at a time: each has a gate of its own.
 
     In the card ``macs`` and ``flops`` become those of a frame with the coarse encoder, ``fine_macs`` and
     ``fine_flops`` what one with the fine encoder takes more, ``state_bytes`` what is kept of a track, and
@@ -44,8 +43,7 @@ def export_ace(net: AceNet, card: dict, folder: Path) -> dict:
     check_gated(net, card["name"])
     graphs = _graphs(net)
     costs = {name: measure_cost(graph) for name, graph in graphs.items()}
-    macs = sum(costs[name].macs for name in ("coarse", "gate", "recur"))
-    fine_macs = costs["fine"].macs - (0 if net.gate.sees_coarse else costs["coarse"].macs)
+    macs, fine_macs = costs["coarse"].macs + costs["recur"].macs, costs["fine"].macs
     card = {"threshold": THRESHOLD} | card
     card |= {
         "gate": card["config"]["gate"],
@@ -67,25 +65,34 @@ def check_gated(net: nn.Module, name: str) -> None:
         raise HandfastError(f"{name}: expected a net with a gate, such as ace; it is a part of one")
 
 
-class _Encode(nn.Module):
-    """Without the encoder's own joints, which are there to train it."""
+class _Coarse(nn.Module):
+    """The encoder, without its own joints, which are there to train it; and the gate."""
+
+    def __init__(self, encoder: Encoder, gate: nn.Module) -> None:
+        super().__init__()
+        self.encoder, self.gate = encoder, gate
+
+    def forward(self, image: Tensor, h: Tensor, h1: Tensor, h2: Tensor) -> tuple[Tensor, ...]:
+        heatmaps, _, features = self.encoder(image)
+        return _told(self.gate(AceState(h, None, h1, h2), features), features, heatmaps)
+
+
+class _Fine(nn.Module):
+    """The encoder, whose features are mixed with the coarse ones if the gate has seen those."""
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
         self.encoder = encoder
 
-    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        encoding = self.encoder(image)
-        return (encoding.features,) if encoding.heatmaps is None else (encoding.features, encoding.heatmaps)
+    def forward(
+        self, image: Tensor, coarse: Tensor | None = None, g_fine: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        heatmaps, _, features = self.encoder(image)
+        return _told(features if coarse is None else mix_features(g_fine, coarse, features), heatmaps)
 
 
-class _Gate(nn.Module):
-    def __init__(self, gate: nn.Module) -> None:
-        super().__init__()
-        self.gate = gate
-
-    def forward(self, h: Tensor, h1: Tensor, h2: Tensor, coarse: Tensor | None = None) -> Tensor:
-        return self.gate(AceState(h, None, h1, h2), coarse)
+def _told(*outputs: Tensor | None) -> tuple[Tensor, ...]:
+    return tuple(output for output in outputs if output is not None)
 
 
 class _Recur(nn.Module):
@@ -111,22 +118,35 @@ class _Recur(nn.Module):
 def _graphs(net: AceNet) -> dict[str, ModelProto]:
     state = net.initial_state(1)
     features = torch.zeros(1, net.lstm.cell.input_size)
-    history = {name: getattr(state, name) for name in HISTORY}
-    to_gate = history | ({"coarse": features} if net.gate.sees_coarse else {})
-    to_lstm = {"features": features, "h": state.h, "c": state.c}
-    encoders = {name: _Encode(_folded(getattr(net, name))).eval() for name in ("coarse", "fine")}
+    parts = {
+        "coarse": (
+            _Coarse(_folded(net.coarse), net.gate),
+            _image(net.coarse) | {name: getattr(state, name) for name in HISTORY},
+            ["g_fine", "features", "heatmaps"],
+        ),
+        "fine": (
+            _Fine(_folded(net.fine)),
+            _image(net.fine)
+            | ({"coarse": features, "g_fine": torch.ones(1)} if net.gate.sees_coarse else {}),
+            ["features", "heatmaps"],
+        ),
+        "recur": (
+            _Recur(net.lstm),
+            {"features": features, "h": state.h, "c": state.c},
+            ["joints_cm", "next_h", "next_c"],
+        ),
+    }
     graphs = {}
-    for name, encoder in encoders.items():
-        size_px = encoder.encoder.input_px
-        image = {"image": torch.zeros(1, 3, size_px, size_px)}
+    for name, (part, inputs, outputs) in parts.items():
         with warnings.catch_warnings():
             # By how much an encoder shrinks its images is a constant for images of one size.
             warnings.simplefilter("ignore", torch.jit.TracerWarning)
-            graphs[name] = traced_graph(encoder, image, ["features", "heatmaps"][: len(encoder(**image))])
-    return graphs | {
-        "gate": traced_graph(_Gate(net.gate).eval(), to_gate, ["g_fine"]),
-        "recur": traced_graph(_Recur(net.lstm).eval(), to_lstm, ["joints_cm", "next_h", "next_c"]),
-    }
+            graphs[name] = traced_graph(part.eval(), inputs, outputs[: len(part(**inputs))])
+    return graphs
+
+
+def _image(encoder: Encoder) -> dict[str, Tensor]:
+    return {"image": torch.zeros(1, 3, encoder.input_px, encoder.input_px)}
 
 
 def _folded(encoder: Encoder) -> Encoder:

@@ -164,7 +164,7 @@ class AceNet(nn.Module):
         for t in range(clip.shape[1]):
             g_fine = self.gate(state, coarse.features[:, t])
             z = gumbel_softmax(g_fine, noise[:, t], temperature)
-            mixed = _mixed(z, coarse.features[:, t], fine.features[:, t])
+            mixed = mix_features(z, coarse.features[:, t], fine.features[:, t])
             joints_cm_t, state = self.lstm(mixed, state)
             joints_cm.append(joints_cm_t)
             z_fine.append(z)
@@ -188,7 +188,7 @@ class AceNet(nn.Module):
         if uses_fine.any():
             fine = self.fine(image[uses_fine]).features
             features[uses_fine] = (
-                fine if coarse is None else _mixed(g_fine[uses_fine], coarse[uses_fine], fine)
+                fine if coarse is None else mix_features(g_fine[uses_fine], coarse[uses_fine], fine)
             )
         joints_cm, state = self.lstm(features, state)
         return joints_cm, state, uses_fine
@@ -247,8 +247,8 @@ def adaptive_macs(coarse: float, fine: float, recurrent: float, p_fine: float, s
     return (1 if sees_coarse else 1 - p_fine) * coarse + p_fine * fine + recurrent
 
 
-def _mixed(weight_fine: Tensor, coarse: Tensor, fine: Tensor) -> Tensor:
-    """Equation 11."""
+def mix_features(weight_fine: Tensor, coarse: Tensor, fine: Tensor) -> Tensor:
+    """Features (b, F) of both encoders, by G_fine or z_fine (b,) (equation 11)."""
     return (1 - weight_fine)[:, None] * coarse + weight_fine[:, None] * fine
 
 

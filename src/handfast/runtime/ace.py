@@ -1,11 +1,12 @@
-"""Run ACE: four graphs, of which the fine encoder's is run only when the gate asks for it.
+"""Run ACE: three graphs, of which the fine encoder's is run only when the gate asks for it.
 
-``coarse`` sees every crop but where the gate decides by the past alone; ``gate`` says whether ``fine`` is to
-look as well; ``recur`` makes a pose of what they saw and of what it remembers of the track.
+``coarse`` sees every crop and says whether ``fine`` is to look as well; ``recur`` makes a pose of what they
+saw and of what it remembers of the track.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,6 @@ from handfast.runtime.graphs import BACKENDS, Engine, as_channels, open_graphs
 from handfast.runtime.model import ModelCard
 from handfast.skeleton import SKELETONS, Skeleton
 
-# The gate that has not seen the coarse features, nor mixes them into the fine ones.
-BLIND_GATE = "neural-temporal"
 CENTIMETRE_M = 0.01
 STATE_PARTS = 4  # h, c, h1, h2
 LEAST = 1e-3  # of a heat-map, so that one that says nothing has a mean
@@ -58,13 +57,12 @@ class AceEstimate:
 
 @dataclass(frozen=True, eq=False)
 class AceModel:
-    """ACE ready to run. backend: which of ``BACKENDS`` runs it. engines: its graphs. image_px: how wide the
-    images are that its encoders see. threshold: lambda; the fine encoder runs where G_fine is above it."""
+    """ACE ready to run. backend: which of ``BACKENDS`` runs it. engines: its graphs; as ``image`` encoders
+    take a crop as it is. threshold: lambda; the fine encoder runs where G_fine is above it."""
 
     card: ModelCard
     backend: str
     engines: Mapping[str, Engine]
-    image_px: Mapping[str, int]
     threshold: float
 
     @property
@@ -79,28 +77,16 @@ class AceModel:
         """
         if state is None or state.frames == self.card.state_frames:
             state = self._initial_state()
-        is_blind = self.card.gate == BLIND_GATE
-        coarse, *heatmaps = (None,) if is_blind else self._encoded("coarse", image)
-        history = {"h": state.h, "h1": state.h1, "h2": state.h2}
-        (g_fine,) = self.engines["gate"](history | {"coarse": coarse})[0]
-        used_fine = bool(g_fine > self.threshold)
+        seen = {"image": image, "h": state.h, "h1": state.h1, "h2": state.h2}
+        g_fine, features, *heatmaps = self.engines["coarse"](seen)
+        used_fine = bool(g_fine[0] > self.threshold)
         if used_fine:
-            features, *of_fine = self._encoded("fine", image)
+            features, *of_fine = self.engines["fine"]({"image": image, "coarse": features, "g_fine": g_fine})
             heatmaps = of_fine or heatmaps
-            if not is_blind:
-                features = (1 - g_fine) * coarse + g_fine * features  # equation 11
-        elif is_blind:
-            features, *heatmaps = self._encoded("coarse", image)
-        else:
-            features = coarse
         joints_cm, h, c = self.engines["recur"]({"features": features, "h": state.h, "c": state.c})
         keypoints_px = _peaks(heatmaps[0][0], self.card.input["width"]) if heatmaps else None
-        estimate = AceEstimate(CENTIMETRE_M * joints_cm[0], keypoints_px, used_fine, float(g_fine))
+        estimate = AceEstimate(CENTIMETRE_M * joints_cm[0], keypoints_px, used_fine, float(g_fine[0]))
         return estimate, AceState(h, c, state.h, state.h1, state.frames + 1)
-
-    def _encoded(self, encoder: str, image: np.ndarray) -> list[np.ndarray]:
-        seen = as_channels(image, self.card.input["width"], self.image_px[encoder])
-        return self.engines[encoder]({"image": seen})
 
     def _initial_state(self) -> AceState:
         """That of a track which has just begun."""
@@ -120,7 +106,16 @@ def load_ace(
     threshold = graphs.card.threshold if threshold is None else threshold
     if not 0 <= threshold <= 1:
         raise HandfastError(f"threshold (--gate): expected 0..1, got {threshold}")
-    return AceModel(graphs.card, graphs.backend, graphs.engines, graphs.image_px, threshold)
+    size_px = graphs.card.input["width"]
+    encoders = {
+        graph: partial(_on_crop, graphs.engines[graph], size_px, graph_px)
+        for graph, graph_px in graphs.image_px.items()
+    }
+    return AceModel(graphs.card, graphs.backend, {**graphs.engines, **encoders}, threshold)
+
+
+def _on_crop(engine: Engine, size_px: int, graph_px: int, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+    return engine(inputs | {"image": as_channels(inputs["image"], size_px, graph_px)})
 
 
 def _peaks(heatmaps: np.ndarray, size_px: int) -> np.ndarray:

@@ -24,7 +24,7 @@ BACKENDS = ("onnxruntime", "c")
 # Families that run on crops, and what they are called.
 ON_CROPS = {"dense": "dense regression", "dirnet": "DIR-Net", "ace": "ACE"}
 # The graphs of families that come as a folder of several.
-GRAPHS = {"dirnet": ("extract", "refine", "attend", "pose"), "ace": ("coarse", "fine", "gate", "recur")}
+GRAPHS = {"dirnet": ("extract", "refine", "attend", "pose"), "ace": ("coarse", "fine", "recur")}
 
 # (b, H, W) or, in colour, (b, H, W, 3) uint8 -> heat-map logits (b, 2, K, h, w) and visibility logits
 # (b, 2, 1 + K), float32.
