@@ -32,10 +32,10 @@ class GateReport:
     """One back end; None for what was not measured, ``problem`` says why.
 
     p_fine: the share of frames for which the gate opens here. coarse_ms: of the coarse encoder and the gate,
-    from the crop on, fine_ms: of the fine one, recur_ms: of the LSTM, medians. mean_ms, p99_ms: of a frame
-    with the gate;
-    always_fine_ms, always_fine_p99_ms: of one with the fine encoder and the LSTM alone. mean_share: of the
-    one's mean in the other's. p99_limit_ms: what the slowest may take, always_fine_p99_ms and coarse_ms.
+    fine_ms: of the fine encoder, from the crop on, recur_ms: of the LSTM, medians. mean_ms, p99_ms: of a
+    frame with the gate; always_fine_ms, always_fine_p99_ms: of one with the fine encoder and the LSTM alone.
+    mean_share: of the one's mean in the other's. p99_limit_ms: what the slowest may take, always_fine_p99_ms
+    and coarse_ms.
     """
 
     backend: str

@@ -29,7 +29,7 @@ class Scenes:
         """Some part of one of them, turned any way, half of the time in the mirror -> (height, width, 3)
         uint8 RGB."""
         content = np.frombuffer(self.jpegs[rng.integers(len(self.jpegs))], np.uint8)
-        picture = cv2.cvtColor(cv2.imdecode(content, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+        picture = cv2.imdecode(content, cv2.IMREAD_COLOR)
         if rng.random() < 0.5:
             picture = picture[:, ::-1]
         high, wide = picture.shape[:2]
@@ -37,7 +37,8 @@ class Scenes:
         spare = np.array([wide - part_px, high - part_px * height / width])
         middle = np.array([wide - 1, high - 1]) / 2 + rng.uniform(-0.5, 0.5, 2) * spare
         A = crop_affine(middle, part_px, width, height, rng.uniform(-np.pi, np.pi))
-        return cv2.warpAffine(picture, A, (width, height), borderMode=cv2.BORDER_REFLECT)
+        part = cv2.warpAffine(picture, A, (width, height), borderMode=cv2.BORDER_REFLECT)
+        return cv2.cvtColor(part, cv2.COLOR_BGR2RGB)
 
 
 def load_scenes(folder: Path) -> Scenes:
