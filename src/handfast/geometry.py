@@ -82,25 +82,26 @@ def camera_of(intrinsics: Sequence[float] | None, width: int, height: int) -> Ca
 
 def rotation_from_axis_angle(axis_angle: np.ndarray) -> np.ndarray:
     """Rodrigues: (..., 3) rad -> (..., 3, 3)."""
-    angle = np.linalg.norm(axis_angle, axis=-1)[..., None, None]
-    x, y, z = np.moveaxis(axis_angle, -1, 0)
-    zero = np.zeros_like(x)
-    S = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape(*x.shape, 3, 3)
-    # np.sinc is sin(pi x) / (pi x): exact and smooth at zero.
-    return np.eye(3) + np.sinc(angle / np.pi) * S + 0.5 * np.sinc(angle / (2 * np.pi)) ** 2 * (S @ S)
+    x, y, z = axis_angle[..., 0], axis_angle[..., 1], axis_angle[..., 2]
+    half = 0.5 * np.sqrt(x * x + y * y + z * z) + 1e-100  # sin(half) / half is smooth at 0, if not there
+    share = 0.5 * np.sin(half) / half
+    return _rotation_from_quaternion(np.cos(half), share * x, share * y, share * z)
 
 
 def random_rotation(rng: np.random.Generator) -> np.ndarray:
     """A (3, 3) rotation drawn uniformly from SO(3) (Shoemake's quaternion)."""
     q = rng.standard_normal(4)
-    w, x, y, z = q / np.linalg.norm(q)
-    return np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-        ]
-    )
+    return _rotation_from_quaternion(*(q / np.linalg.norm(q)))
+
+
+def _rotation_from_quaternion(w: np.ndarray, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """Of unit length, each part (...) -> (..., 3, 3)."""
+    R = np.empty((*np.shape(w), 3, 3))
+    R[..., 0, 0], R[..., 1, 1], R[..., 2, 2] = (1 - 2 * (a * a + b * b) for a, b in ((y, z), (x, z), (x, y)))
+    R[..., 0, 1], R[..., 1, 0] = 2 * (x * y - w * z), 2 * (x * y + w * z)
+    R[..., 0, 2], R[..., 2, 0] = 2 * (x * z + w * y), 2 * (x * z - w * y)
+    R[..., 1, 2], R[..., 2, 1] = 2 * (y * z - w * x), 2 * (y * z + w * x)
+    return R
 
 
 def transform(T: np.ndarray, points: np.ndarray) -> np.ndarray:

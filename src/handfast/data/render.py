@@ -126,16 +126,19 @@ def _rasterise(corners, faces, height, width, near):
                 lo, hi = _clip(lo, hi, -w[0], 1.0 / near - w_row)
             if not lo <= hi:
                 continue
-            for x in range(int(np.ceil(lo)), int(hi) + 1):
+            start, stop = int(np.ceil(lo)), int(hi) + 1
+            depths, owners = depth[y, start:stop], face[y, start:stop]
+            for n in range(stop - start):
                 # Seen almost edge-on, the slack of a triangle can reach far out of its range of depth.
-                inverse = np.float32(min(max(w[0] * x + w_row, farthest), nearest))
+                inverse = np.float32(min(max(w[0] * (start + n) + w_row, farthest), nearest))
                 # Until all is drawn the image holds inverse depth: linear, and 0 is infinitely far.
-                if inverse > depth[y, x]:
-                    depth[y, x] = inverse
-                    face[y, x] = f
-    for row in depth:
-        for x in range(width):
-            row[x] = np.float32(1.0) / row[x] if row[x] > 0 else np.float32(0.0)
+                nearer = inverse > depths[n]
+                depths[n] = inverse if nearer else depths[n]
+                owners[n] = f if nearer else owners[n]
+    inverses = depth.ravel()
+    for pixel in range(len(inverses)):
+        if inverses[pixel] > 0:
+            inverses[pixel] = np.float32(1.0) / inverses[pixel]
     return depth, face
 
 
@@ -180,8 +183,10 @@ def _planes(corners, i, j, k):
 def _shade(face, corners, faces, K, face_albedo, face_label, normals):
     cos_incidence, albedo = np.zeros(face.shape, np.float32), np.zeros(face.shape, np.float32)
     label = np.zeros(face.shape, np.uint8)
+    slopes = (np.arange(face.shape[1]) - K[0, 2]) / K[0, 0]
     last = -1
     for y in range(face.shape[0]):
+        slope_y = (y - K[1, 2]) / K[1, 1]
         for x in range(face.shape[1]):
             f = face[y, x]
             if f < 0:
@@ -191,16 +196,16 @@ def _shade(face, corners, faces, K, face_albedo, face_label, normals):
                 i, j, k = faces[f]
                 w, b, c = _planes(corners, i, j, k)
                 n = (w[0] * K[0, 0], w[1] * K[1, 1], w[0] * K[0, 2] + w[1] * K[1, 2] + w[2])
+                if len(normals) > 0:
+                    a = _subtract(_subtract(w, b), c)
+                    nx = _blend(a, b, c, normals[i, 0], normals[j, 0], normals[k, 0])
+                    ny = _blend(a, b, c, normals[i, 1], normals[j, 1], normals[k, 1])
+                    nz = _blend(a, b, c, normals[i, 2], normals[j, 2], normals[k, 2])
             if len(normals) > 0:
                 # Weights over depth in place of weights: a longer normal, the same direction.
                 at = (float(x), float(y), 1.0)
-                at_j, at_k = _dot(b, at), _dot(c, at)
-                weights = (_dot(w, at) - at_j - at_k, at_j, at_k)
-                nx = _dot(weights, (normals[i, 0], normals[j, 0], normals[k, 0]))
-                ny = _dot(weights, (normals[i, 1], normals[j, 1], normals[k, 1]))
-                nz = _dot(weights, (normals[i, 2], normals[j, 2], normals[k, 2]))
-                n = (nx, ny, nz)
-            ray = ((x - K[0, 2]) / K[0, 0], (y - K[1, 2]) / K[1, 1], 1.0)
+                n = (_dot(nx, at), _dot(ny, at), _dot(nz, at))
+            ray = (slopes[x], slope_y, 1.0)
             squares = _dot(n, n) * _dot(ray, ray)
             if squares > 0:
                 cos_incidence[y, x] = abs(_dot(n, ray)) / np.sqrt(squares)
@@ -279,6 +284,15 @@ def _cross(a, b):
 @njit(cache=True, inline="always")
 def _dot(a, b):
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+
+
+@njit(cache=True, inline="always")
+def _blend(a, b, c, of_a, of_b, of_c):
+    return (
+        a[0] * of_a + b[0] * of_b + c[0] * of_c,
+        a[1] * of_a + b[1] * of_b + c[1] * of_c,
+        a[2] * of_a + b[2] * of_b + c[2] * of_c,
+    )
 
 
 @njit(cache=True, inline="always")

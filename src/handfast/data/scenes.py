@@ -88,8 +88,8 @@ def place_hand(
     vertices, on_sleeve = _dressed(asset, person, vertices)
     shift = centre_m - rotation @ ((keypoints.min(0) + keypoints.max(0)) / 2)
     faces = faces_of(asset, side)
-    is_hand = asset.is_hand[faces].all(1)
-    is_sleeve = on_sleeve[faces].any(1)
+    is_hand = asset.is_hand[faces.T].all(0)
+    is_sleeve = on_sleeve[faces.T].any(0)
     albedo = np.where(is_sleeve, person.sleeve_albedo, person.skin_albedo)
     arm = np.where(is_sleeve, 0, BARE_ARM)
     mesh = Mesh(
@@ -184,8 +184,8 @@ def upper_arm(rng: np.random.Generator, hand: Mesh, person: Person) -> Mesh:
     """A tube that carries the arm on from the forearm's cut, past the elbow."""
     is_hand = (hand.label == 1) | (hand.label == 2)
     on_arm = hand.vertices_m[hand.faces[~is_hand].ravel()]
-    on_hand = hand.vertices_m[hand.faces[is_hand].ravel()]
-    wrist = on_hand.mean(0)
+    faces_at = np.bincount(hand.faces[is_hand].ravel(), minlength=len(hand.vertices_m))
+    wrist = faces_at @ hand.vertices_m / faces_at.sum()
     distance = np.linalg.norm(on_arm - wrist, axis=1)
     end = on_arm[distance > np.quantile(distance, 0.9)].mean(0)
     y = (end - wrist) / np.linalg.norm(end - wrist) + 0.25 * rng.standard_normal(3)

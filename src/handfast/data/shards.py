@@ -22,8 +22,12 @@ import numpy as np
 from handfast.geometry import Camera
 from handfast.structures import KEY_POSES, Frame, HandLabel, HandSample
 
-# Run-length coding at the lowest level: the quickest to read, and no larger than the usual one.
-_PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)
+# Differences from the row above, run-length coding at the lowest level: the quickest to read.
+_PNG = (
+    *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP),
+    *(cv2.IMWRITE_PNG_COMPRESSION, 1),
+    *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE),
+)
 _JPEG = (cv2.IMWRITE_JPEG_QUALITY, 95)
 # Labels are written to a tenth of a thousandth of a pixel and to a micrometre.
 _PX_DIGITS, _M_DIGITS = 4, 6

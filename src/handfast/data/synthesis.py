@@ -142,7 +142,8 @@ def _texture(textures: np.ndarray, rng: np.random.Generator, label: np.ndarray) 
     texture = textures[rng.integers(len(textures))]
     y, x = rng.integers(0, texture.shape[0] - height), rng.integers(0, texture.shape[1] - width)
     patch = texture[y : y + height, x : x + width]
-    return np.where(label > 0, 1 + 0.12 * (patch - 1), 1 + rng.uniform(0, 0.9) * (patch - 1))
+    strength = np.where(label > 0, np.float32(0.12), np.float32(rng.uniform(0, 0.9)))
+    return 1 + strength * (patch - 1)
 
 
 @cache

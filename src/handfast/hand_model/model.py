@@ -6,7 +6,7 @@ in x: the same rotations and shape give the mirrored pose.
 """
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 
 import numpy as np
@@ -50,11 +50,17 @@ class HandAsset:
     anny_directions: np.ndarray
     anny_rotation: np.ndarray
 
-    @property
+    @cached_property
     def is_hand(self) -> np.ndarray:
         """(V,) bool: the vertex belongs to the hand rather than to the forearm."""
-        on_forearm = np.where(self.bone_indices == FOREARM, self.bone_weights, 0).sum(1)
-        return on_forearm < 0.5
+        return self.weights[:, FOREARM] < 0.5
+
+    @cached_property
+    def weights(self) -> np.ndarray:
+        """(V, 21): how much of each vertex moves with each bone. The few that are not 0 are bone_weights."""
+        weights = np.zeros((len(self.vertices_m), len(BONES)))
+        np.add.at(weights, (np.arange(len(weights))[:, None], self.bone_indices), self.bone_weights)
+        return weights
 
 
 @cache
@@ -129,7 +135,7 @@ def pose_hand(
     turns, heads = bone_transforms(asset, rotations, rest_joints)
     offsets = heads - np.einsum("bij,bj->bi", turns, rest_joints)
     matrices = np.concatenate([turns, offsets[:, :, None]], axis=2).reshape(21, 12)
-    blended = np.einsum("vk,vkm->vm", asset.bone_weights, matrices[asset.bone_indices]).reshape(-1, 3, 4)
+    blended = (asset.weights @ matrices).reshape(-1, 3, 4)
     vertices = np.einsum("vij,vj->vi", blended[:, :, :3], rest_vertices) + blended[:, :, 3]
     keypoints = hand21_keypoints(asset, heads, vertices)
     return mirrored(keypoints, side), mirrored(vertices, side)
