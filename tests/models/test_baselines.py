@@ -9,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from handfast.errors import HandfastError
 from handfast.models import MODELS
+from handfast.models.baselines import DilatedDepthwise
 
 COSTS = {"densenet121": (7_016_834, 4_845_010_048), "mobilenetv2": (1_835_330, 1_133_275_648)}
 
@@ -44,6 +45,23 @@ def test_statistics_are_kept_over_many_batches(build, name):
         before = norm.running_var.clone()
         net(torch.zeros(2, 1, 120, 160))
     assert torch.all(norm.running_var > 0.8 * before)
+
+
+@pytest.mark.parametrize("dilation", [2, 4])
+@pytest.mark.parametrize("size", [(15, 20), (3, 5), (8, 8)])
+def test_a_dilated_convolution_trains_as_it_infers(dilation, size):
+    plain = torch.nn.Conv2d(6, 6, 3, padding=dilation, dilation=dilation, groups=6, bias=False)
+    image = torch.randn(2, 6, *size, requires_grad=True)
+    expected, found = plain(image), DilatedDepthwise(plain).train()(image)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(DilatedDepthwise(plain).eval()(image), expected)
+    weights = torch.randn_like(expected)
+    for gradient, wanted in zip(
+        torch.autograd.grad(found, (image, plain.weight), weights),
+        torch.autograd.grad(expected, (image, plain.weight), weights),
+        strict=True,
+    ):
+        torch.testing.assert_close(gradient, wanted, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ convolution has 2.3 M parameters and 1.4 GFLOP. All weights start at random, as 
 """
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from handfast.errors import HandfastError
 from handfast.models.layers import ConvNorm
@@ -76,7 +77,43 @@ def mobilenetv2(
     config = MobileNetV2Config(num_channels=1, output_stride=8, tf_padding=False, initializer_range=0.09)
     model = MobileNetV2Model(config, add_pooling_layer=False)
     backbone = nn.Sequential(model.conv_stem, *model.layer)
-    for module in backbone.modules():
+    for module in list(backbone.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, nn.Conv2d) and child.groups > 1 and max(child.dilation) > 1:
+                setattr(module, name, DilatedDepthwise(child))
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 0.1  # the library's 0.997 keeps hardly more than the last batch's statistics
     return Baseline(backbone, 320, keypoints_per_hand, channels, decoder_groups, summary_channels)
+
+
+class DilatedDepthwise(nn.Conv2d):
+    """A depth-wise convolution of dilation d that trains as one without on each of d x d grids of pixels.
+
+    The same numbers. Processors take five times as long for the gradients of the dilated one, in bfloat16.
+    """
+
+    def __init__(self, plain: nn.Conv2d) -> None:
+        """plain: of stride 1, padded by its dilation, as large a kernel as 3 x 3, no bias."""
+        super().__init__(
+            plain.in_channels,
+            plain.out_channels,
+            plain.kernel_size,
+            padding=plain.padding,
+            dilation=plain.dilation,
+            groups=plain.groups,
+            bias=False,
+        )
+        self.weight = plain.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(x)
+        d = self.dilation[0]
+        b, c, height, width = x.shape
+        rows, columns = -(-height // d), -(-width // d)
+        x = F.pad(x, (0, columns * d - width, 0, rows * d - height)).permute(0, 2, 3, 1)
+        x = x.reshape(b, rows, d, columns, d, c).permute(0, 2, 4, 1, 3, 5).reshape(-1, rows, columns, c)
+        y = F.conv2d(x.permute(0, 3, 1, 2), self.weight, padding=1, groups=c).permute(0, 2, 3, 1)
+        y = y.reshape(b, d, d, rows, columns, c).permute(0, 3, 1, 4, 2, 5)
+        y = y.reshape(b, rows * d, columns * d, c)[:, :height, :width]
+        return y.permute(0, 3, 1, 2)
