@@ -14,7 +14,6 @@ from handfast.data.meshes import join
 from handfast.data.scenes import (
     Person,
     Scene,
-    orientation_class,
     place_hand,
     sample_person,
     sample_surroundings,
@@ -57,9 +56,7 @@ def render(world: World, person: Person) -> list[Frame]:
             rotation = rotation_from_axis_angle(turn) @ EGOCENTRIC
             centre = home[side] + sway(time_s, 2.0 * (side == "left"), 0.035)
             angles = motion[side][i]
-            hand, mesh = place_hand(
-                world.asset, person, side, angles, 8, rotation, orientation_class(rotation), centre
-            )
+            hand, mesh = place_hand(world.asset, person, side, angles, 8, rotation, centre)
             hands.append(hand)
             meshes.append(mesh)
         scene = Scene(CAMERA, join(meshes), tuple(hands))

@@ -1,4 +1,4 @@
-"""Small copies of data sets on disk, and what their cameras saw."""
+"""Small copies of data sets on disk, and what their cameras saw; frames of mix-tof."""
 
 from dataclasses import dataclass
 
@@ -10,11 +10,11 @@ from scipy.io import savemat
 from handfast.data.meshes import join
 from handfast.data.render import rasterise, shade, vertex_normals, visible
 from handfast.data.scenes import BARE_ARM, place_hand
-from handfast.data.synthesis import VISIBLE_TOLERANCE_M, make_world
+from handfast.data.synthesis import VISIBLE_TOLERANCE_M, World, make_world, mixed_clip
 from handfast.geometry import Camera, random_rotation
 from handfast.hand_model.pose_prior import sample_pose
 from handfast.skeleton import ICVL16, NYU14
-from handfast.structures import HandLabel
+from handfast.structures import HandLabel, HandSample
 
 # As convert_xyz_to_uvd.m of NYU has it.
 NYU_CAMERA = Camera(588.036865, 587.075073, 320.0, 240.0, 640, 480)
@@ -49,6 +49,12 @@ ICVL_NAMES = {
     "Testing/test_seq_1.txt": ["test_seq_1/image_0000.png", "test_seq_1/image_0001.png"],
     "Testing/test_seq_2.txt": ["test_seq_2/image_0000.png"],
 }
+
+
+def mixed_frame(world: World, seed: int, index: int, person: int) -> HandSample:
+    """A frame of mix-tof, a function of seed and index."""
+    (sample,) = mixed_clip(world, np.random.default_rng([seed, 1, index]), person)
+    return sample
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +94,6 @@ def look_at_hands():
                 angles,
                 key_pose,
                 rotation,
-                0,
                 T[:3, :3] @ centre + T[:3, 3],
             )
             poses.append(pose)

@@ -3,10 +3,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data_set_fixtures import mixed_frame
 from handfast.data.arrays import pack
 from handfast.data.batches import MIN_LOOK_PX, BatchSource, Mix, mirror_sample, open_batches
 from handfast.data.order import shuffled
-from handfast.data.synthesis import HEIGHT, WIDTH, make_world, synthesise
+from handfast.data.synthesis import HEIGHT, WIDTH, make_world
 from handfast.errors import HandfastError
 from handfast.sensors.views import hand_size_px
 
@@ -14,7 +15,7 @@ from handfast.sensors.views import hand_size_px
 @pytest.fixture(scope="module")
 def arrays():
     world = make_world(3, 4)
-    return pack([synthesise(world, 3, i, i % 4) for i in range(24)])
+    return pack([mixed_frame(world, 3, i, i % 4) for i in range(24)])
 
 
 def test_batches_are_a_function_of_the_step(arrays):

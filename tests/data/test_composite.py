@@ -3,9 +3,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from data_set_fixtures import mixed_frame
 from handfast.data.arrays import MIN_VISIBLE, pack
 from handfast.data.composite import over_background, two_handed
-from handfast.data.synthesis import HEIGHT, WIDTH, make_world, synthesise
+from handfast.data.synthesis import HEIGHT, WIDTH, make_world
 from handfast.skeleton import SIDES
 
 PICTURES = ("amplitude", "depth_mm", "segmentation")
@@ -312,7 +313,7 @@ def test_every_pixel_comes_wholly_from_one_frame(seed, hand_mm, object_mm, wall_
 @pytest.fixture(scope="module")
 def frames():
     world = make_world(5, 4)
-    arrays = pack([synthesise(world, 5, i, i % 4) for i in range(90)])
+    arrays = pack([mixed_frame(world, 5, i, i % 4) for i in range(90)])
     return [{name: array[i] for name, array in arrays.items()} for i in range(90)]
 
 

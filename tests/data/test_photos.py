@@ -5,11 +5,12 @@ import cv2
 import numpy as np
 import pytest
 
+from data_set_fixtures import mixed_frame
 from handfast.data.arrays import pack
 from handfast.data.batches import BatchSource, Mix
 from handfast.data.datasets.coco import write_coco
 from handfast.data.photos import HELD_OUT_SOURCES, load_photos, observe_infrared, observe_photo
-from handfast.data.synthesis import make_world, synthesise
+from handfast.data.synthesis import make_world
 from handfast.errors import HandfastError
 from handfast.sensors.images import normalise_exposure
 from handfast.sensors.views import hand_size_px
@@ -77,7 +78,7 @@ def test_the_hand_is_brighter_than_what_is_behind(folder, photo_index):
 
 def test_photos_join_batches_with_their_labels(folder):
     world = make_world(3, 4)
-    arrays = pack([synthesise(world, 3, i, i) for i in range(4)])
+    arrays = pack([mixed_frame(world, 3, i, i) for i in range(4)])
     photos = load_photos(folder, held_out=False)
     source = BatchSource(arrays, 5, Mix(photo_share=0.5), photos=photos)
     batch, again = source.batch(2, 64), source.batch(2, 64)
@@ -90,7 +91,7 @@ def test_photos_join_batches_with_their_labels(folder):
 def test_a_mirrored_right_hand_is_a_left_one(folder):
     """Seen from its wrist, the thumb of a right palm lies clockwise of the little finger."""
     world = make_world(3, 4)
-    arrays = pack([synthesise(world, 3, 0, 0)])
+    arrays = pack([mixed_frame(world, 3, 0, 0)])
     both = load_photos(folder, held_out=False)
     right = replace(both, slot=np.ones_like(both.slot))
     batch = BatchSource(arrays, 5, Mix(photo_share=1.0), photos=right).batch(0, 40)
@@ -221,7 +222,7 @@ def test_depth_becomes_the_picture_that_the_tracker_sees(tmp_path):
 
 
 def test_own_frames_join_batches(tmp_path):
-    arrays = pack([synthesise(make_world(3, 4), 3, 0, 0)])
+    arrays = pack([mixed_frame(make_world(3, 4), 3, 0, 0)])
     hands = [hand_at(100 + i, 200, 0.5) for i in range(4)]
     photos = load_photos(own_folder(tmp_path, [own_frame(hand) for hand in hands])[0], held_out=False)
     batch = BatchSource(arrays, 5, Mix(photo_share=1.0), photos=photos).batch(0, 24)
@@ -275,7 +276,7 @@ def test_an_annotation_without_a_side_is_named_with_what_to_do(tmp_path):
 
 def test_key_points_without_a_label_are_not_in_the_image(tmp_path):
     """Nor do they make a hand absent; views of a hand beside another are close looks."""
-    arrays = pack([synthesise(make_world(3, 4), 3, 0, 0)])
+    arrays = pack([mixed_frame(make_world(3, 4), 3, 0, 0)])
     labelled = np.arange(21) < 10
     right = hand_at(90, 200, 0.4, labelled=labelled, visible=np.arange(21) < 9)
     samples = [own_frame(right, hand_at(140, 200, 0.4, side="left", labelled=np.arange(21) < 7))] * 2

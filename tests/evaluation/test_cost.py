@@ -6,7 +6,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from handfast.errors import HandfastError
-from handfast.evaluation.cost import Cost, LayerCost, arena_bytes, mean_macs, measure_cost
+from handfast.evaluation.cost import LayerCost, arena_bytes, measure_cost
 
 
 def model_of(nodes, weights, input_shape):
@@ -211,19 +211,6 @@ def test_layers_come_in_order_and_shared_weights_count_once():
         LayerCost("second", "Conv", (1, 2, 5, 4), 0, 80, 0),
     )
     assert (cost.parameters, cost.macs, cost.flops, cost.weight_bytes) == (4, 160, 320, 16)
-
-
-def test_an_adaptive_model_costs_what_ran():
-    coarse, fine = (Cost((LayerCost("", "Conv", (), 0, macs, 0),)) for macs in (10, 100))
-    # The fine net ran in one frame of four, and twice there.
-    runs = {"coarse": [1, 1, 1, 1], "fine": [0, 2, 0, 0]}
-    assert mean_macs({"coarse": coarse, "fine": fine}, runs) == 10 + 200 / 4
-
-
-@pytest.mark.parametrize("runs", [{}, {"net": []}, {"other": [1]}, {"net": [1], "other": [1]}])
-def test_runs_that_do_not_fit_the_parts_are_refused(runs):
-    with pytest.raises(HandfastError, match="runs of net"):
-        mean_macs({"net": Cost(())}, runs)
 
 
 def test_memory_is_that_of_the_tensors_alive_at_once():

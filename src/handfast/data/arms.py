@@ -58,8 +58,8 @@ def place_arm(
 
     Returns key-points (21, 3) m and a surface with the labels of ``scenes.Scene``.
     """
-    # Key-pose and orientation are not asked for here.
-    posed, mesh = place_hand(asset, person, side, angles_rad, 0, rotation, 0, palm_m)
+    # The key-pose is not asked for here.
+    posed, mesh = place_hand(asset, person, side, angles_rad, 0, rotation, palm_m)
     shift = palm_m - rotation @ _PALM_CENTRE_M - posed.keypoints_m[0]
     keypoints_m, vertices_m = posed.keypoints_m + shift, mesh.vertices_m + shift
     openness = _openness(vertices_m, vertex_normals(vertices_m, mesh.faces), keypoints_m)

@@ -71,8 +71,8 @@ def _sample_scene(world: World, rng: np.random.Generator, person: int) -> tuple[
     spot_px = rng.uniform((border_px, border_px), (CAMERA.width - border_px, CAMERA.height - border_px))
     centre_m = CAMERA.unproject(spot_px, np.array(distance_m))
     angles, key_pose = sample_pose(world.prior, rng)
-    rotation, orientation = sample_orientation(rng, str(rng.choice(VIEWS, p=VIEW_SHARES)))
-    hand, mesh = place_hand(world.asset, who, "right", angles, key_pose, rotation, orientation, centre_m)
+    rotation = sample_orientation(rng, str(rng.choice(VIEWS, p=VIEW_SHARES)))
+    hand, mesh = place_hand(world.asset, who, "right", angles, key_pose, rotation, centre_m)
     meshes = [
         mesh,
         upper_arm(rng, mesh, who),

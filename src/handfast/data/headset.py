@@ -68,8 +68,7 @@ def sample_headset_scene(
         centre_m, rotation = sample_reach(rng, str(side), camera, torso_to_camera)
         while orientation_class(rotation) in PALM_FACING and rng.random() >= PALM_SHARE:
             centre_m, rotation = sample_reach(rng, str(side), camera, torso_to_camera)
-        orientation = orientation_class(rotation)
-        hand, mesh = place_hand(asset, person, str(side), angles, key_pose, rotation, orientation, centre_m)
+        hand, mesh = place_hand(asset, person, str(side), angles, key_pose, rotation, centre_m)
         hands.append(hand)
         meshes += [mesh, upper_arm(rng, mesh, person)]
     if hands and rng.random() < crop_share:

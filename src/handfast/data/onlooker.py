@@ -11,7 +11,6 @@ from handfast.data.scenes import (
     HAND_LENGTH_M,
     Person,
     Scene,
-    orientation_class,
     place_hand,
     sample_surroundings,
     upper_arm,
@@ -59,8 +58,7 @@ def sample_scene(
                 continue
         centre_m, rotation = torso_to_camera @ held_m + torso_m, torso_to_camera @ held
         angles, key_pose = sample_pose(prior, rng)
-        orientation = orientation_class(rotation)
-        hand, mesh = place_hand(asset, person, str(side), angles, key_pose, rotation, orientation, centre_m)
+        hand, mesh = place_hand(asset, person, str(side), angles, key_pose, rotation, centre_m)
         hands.append(hand)
         meshes.append(mesh)
         if rng.random() < UPPER_ARM_SHARE:

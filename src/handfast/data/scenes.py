@@ -80,7 +80,6 @@ def place_hand(
     angles_rad: np.ndarray,
     key_pose: int,
     rotation: np.ndarray,
-    orientation: int,
     centre_m: np.ndarray,
 ) -> tuple[PlacedHand, Mesh]:
     """Pose a hand with its middle key-point at centre_m, turned by rotation (hand frame -> camera)."""
@@ -98,7 +97,7 @@ def place_hand(
         albedo,
         np.where(is_hand, 1 + SIDES.index(side), arm).astype(np.uint8),
     )
-    return PlacedHand(side, keypoints @ rotation.T + shift, key_pose, orientation), mesh
+    return PlacedHand(side, keypoints @ rotation.T + shift, key_pose, orientation_class(rotation)), mesh
 
 
 def orientation_class(rotation: np.ndarray) -> int:
@@ -149,11 +148,10 @@ def sample_objects(
     return meshes
 
 
-def sample_orientation(rng: np.random.Generator, view: str) -> tuple[np.ndarray, int]:
-    """A rotation hand frame -> camera (3, 3), as hands are held in a view, and its class of pronation."""
+def sample_orientation(rng: np.random.Generator, view: str) -> np.ndarray:
+    """A rotation hand frame -> camera (3, 3), as hands are held in a view."""
     if view == "any":
-        rotation = random_rotation(rng)
-        return rotation, orientation_class(rotation)
+        return random_rotation(rng)
     mean, spread = _FINGERS[view]
     direction = np.array(mean) + np.array(spread) * rng.standard_normal(3)
     if view == "sideways" and rng.random() < 0.5:
@@ -166,8 +164,7 @@ def sample_orientation(rng: np.random.Generator, view: str) -> tuple[np.ndarray,
         [rng.uniform(-np.pi, np.pi), rng.normal(0, 0.5), rng.normal(np.pi, 0.5)], p=[0.5, 0.25, 0.25]
     )
     z = rotation_from_axis_angle(y * turn) @ dorsal
-    rotation = np.stack([np.cross(y, z), y, z], axis=1)
-    return rotation, orientation_class(rotation)
+    return np.stack([np.cross(y, z), y, z], axis=1)
 
 
 def _dressed(asset: HandAsset, person: Person, vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

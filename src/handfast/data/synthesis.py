@@ -63,11 +63,6 @@ def make_world(seed: int, people: int = 40) -> World:
     )
 
 
-def synthesise(world: World, seed: int, index: int, person: int) -> HandSample:
-    """Frame ``index`` of the data set ``seed``: 160x120 amplitude and depth in mm, with all labels."""
-    return _mixed_frame(world, np.random.default_rng([seed, 1, index]), person, index)
-
-
 def tof_clip(world: World, rng: np.random.Generator, person: int) -> Iterator[HandSample]:
     """The one frame of a clip of bench-tof: the wearer's hands before a head-worn camera, mostly in one of
     the person's own rooms."""
@@ -79,17 +74,13 @@ def tof_clip(world: World, rng: np.random.Generator, person: int) -> Iterator[Ha
 
 
 def mixed_clip(world: World, rng: np.random.Generator, person: int) -> Iterator[HandSample]:
-    """The one frame of a clip of mix-tof: like ``synthesise``, hands and views of all kinds alike."""
-    yield _mixed_frame(world, rng, person, 0)
-
-
-def _mixed_frame(world: World, rng: np.random.Generator, person: int, index: int) -> HandSample:
+    """The one frame of a clip of mix-tof: hands and views of all kinds alike."""
     who = world.people[person]
     if rng.random() < HEADSET_SHARE:
         scene = sample_headset_scene(rng, who, world.prior, world.asset, WIDTH, HEIGHT, crop_share=CROP_SHARE)
     else:
         scene = sample_scene(rng, who, world.prior, world.asset, WIDTH, HEIGHT)
-    return observe(scene, _sample_sensor(rng, scene), world.textures, rng, index=index, time_s=0.0)
+    yield observe(scene, _sample_sensor(rng, scene), world.textures, rng, index=0, time_s=0.0)
 
 
 def _sample_sensor(rng: np.random.Generator, scene: Scene) -> ToFSensor:

@@ -16,7 +16,6 @@ from handfast.data.scenes import (
     VIEWS,
     PlacedHand,
     Scene,
-    orientation_class,
     place_hand,
     sample_object,
     sample_orientation,
@@ -51,7 +50,7 @@ def make_tof_clip(world: World, rng: np.random.Generator, person: int) -> Iterat
     home_m = camera.unproject(rng.uniform(0.4, 0.6, 2) * (WIDTH, HEIGHT), np.array(distance_m))
     reach_m = _SIDEWAYS * distance_m * HEIGHT / camera.fy
     moves = wander(rng, _TIME_S, np.minimum(_SPREAD, [reach_m, reach_m, *_SPREAD[2:]]), _FASTEST)
-    rotations = rotation_from_axis_angle(moves[:, 3:]) @ sample_orientation(rng, view)[0]
+    rotations = rotation_from_axis_angle(moves[:, 3:]) @ sample_orientation(rng, view)
     angles_rad = sample_motion(world.prior, rng, FRAMES, RATE_HZ)
     room = who.rooms[rng.integers(len(who.rooms))]
     objects = int(rng.integers(0, 11))
@@ -62,12 +61,9 @@ def make_tof_clip(world: World, rng: np.random.Generator, person: int) -> Iterat
     sensor = _sample_sensor(rng, distance_m)
     for index in range(FRAMES):
         key_pose = classify(world.prior, angles_rad[index])
-        orientation = orientation_class(rotations[index])
         hand, mesh = _held_at(
             home_m + moves[index, :3],
-            *place_hand(
-                world.asset, who, side, angles_rad[index], key_pose, rotations[index], orientation, home_m
-            ),
+            *place_hand(world.asset, who, side, angles_rad[index], key_pose, rotations[index], home_m),
         )
         arm = [upper_arm(np.random.default_rng(arm_seed), mesh, who)] if has_arm else []
         scene = Scene(camera, join([mesh, *arm, *still, *passes[index]]), (hand,))

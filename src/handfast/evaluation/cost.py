@@ -165,24 +165,6 @@ def tensor_shapes(graph: GraphProto) -> dict[str, list[int]]:
     return shapes | {name: list(array.shape) for name, array in _stored_arrays(graph).items()}
 
 
-def mean_macs(parts: Mapping[str, Cost], runs: Mapping[str, Sequence[int]]) -> float:
-    """Multiply-accumulates a frame of an adaptive model: the average over the frames that it saw.
-
-    parts: the cost of each of its graphs. runs: how often each graph ran in each frame. Raises HandfastError
-    when a graph's runs are missing or the graphs saw different numbers of frames.
-    """
-    frames = {len(counts) for counts in runs.values()}
-    if parts.keys() != runs.keys() or len(frames) != 1 or 0 in frames:
-        raise HandfastError(
-            f"expected the runs of {', '.join(sorted(parts))} in each of some frames, got "
-            + (
-                ", ".join(f"{name} in {len(counts)} frames" for name, counts in sorted(runs.items()))
-                or "none"
-            )
-        )
-    return sum(parts[name].macs * sum(counts) for name, counts in runs.items()) / frames.pop()
-
-
 def _parts(graph: GraphProto) -> list[tuple[str, GraphProto]]:
     """The graph itself as "", and each branch of its Ifs as "then" or "else". Ifs inside these stay."""
     branches = [

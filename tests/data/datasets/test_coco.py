@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from data_set_fixtures import mixed_frame
 from handfast.data.datasets.coco import COCO, write_coco
-from handfast.data.synthesis import make_world, synthesise
+from handfast.data.synthesis import make_world
 from handfast.errors import HandfastError
 from handfast.geometry import Camera
 from handfast.skeleton import HAND21, HAND21_NAMES, SIDES, SKELETONS
@@ -37,7 +38,7 @@ def content(*annotations: dict, **category) -> dict:
 def rendered():
     """Three samples of 160 x 120 amplitude: a right and a left hand, a left hand, a right hand."""
     world = make_world(0, 4)
-    return tuple(synthesise(world, 0, index, index % 4) for index in (7, 11, 2))
+    return tuple(mixed_frame(world, 0, index, index % 4) for index in (7, 11, 2))
 
 
 @pytest.fixture
