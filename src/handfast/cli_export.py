@@ -111,7 +111,7 @@ def export(
 
     For OpenVINO two files are written, .xml and .bin. In int8 the layers that cost accuracy stay floats.
 
-    DIR-Net and ACE become a folder of four .onnx files, so that a loop or an encoder that is
+    DIR-Net and ACE become a folder of several .onnx files, so that a loop or an encoder that is
     not needed takes no time.
     """
     from handfast.runtime.model import read_graphs

@@ -72,7 +72,7 @@ def track(
     ] = None,
     frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.", metavar="N")] = None,
     seconds: Annotated[
-        float | None, typer.Option(min=0, help="Stop after so many seconds of the clip.", metavar="S")
+        float | None, typer.Option(min=0.001, help="Stop after so many seconds of the clip.", metavar="S")
     ] = None,
     min_score: Annotated[
         float,

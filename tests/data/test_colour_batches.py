@@ -262,6 +262,12 @@ def test_a_hand_outside_its_picture_is_passed_over(source):
     assert (keypoints_px[1] != keypoints_px[2]).any()
 
 
+def test_where_all_hands_are_outside_their_pictures_is_said(source):
+    away = replace(source.frames, keypoints_px=source.frames.keypoints_px + 1000)
+    with pytest.raises(HandfastError, match=r"shard-00000\.tar: expected key-points within the picture"):
+        ColourBatches(away, 0, as_taken(32), in_order=True).batch(0, 1)
+
+
 @pytest.mark.parametrize(
     ("break_it", "message"),
     [

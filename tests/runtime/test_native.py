@@ -148,6 +148,15 @@ def test_a_cache_that_cannot_be_written_says_what_to_set(tmp_path, monkeypatch):
 
 
 @needs_compiler
+def test_a_library_that_cannot_be_loaded_says_which(tmp_path, monkeypatch):
+    broken = tmp_path / "broken.so"
+    broken.write_bytes(b"no library")
+    monkeypatch.setattr(native, "build_library", lambda *arguments: broken)
+    with pytest.raises(HandfastError, match=r"broken\.so: cannot be loaded .* XDG_CACHE_HOME"):
+        native.load_native(read_model(NAME), NAME)
+
+
+@needs_compiler
 @pytest.mark.parametrize("wrong", [np.zeros((60, 80), np.uint8), np.zeros((120, 160), np.float32)])
 def test_an_image_of_another_size_or_type_is_refused(network, wrong):
     with pytest.raises(HandfastError, match="expected an image of 120 x 160 uint8"):

@@ -208,9 +208,10 @@ def test_video_that_breaks_off(tmp_path):
     (tmp_path / "clip.avi").write_bytes(data[: len(data) // 2])
     with pytest.raises(HandfastError, match=r"frame \d\d: the video breaks off at \d\.\d s of 3\.0 s"):
         list(open_source(tmp_path / "clip.avi"))
-    source = open_source(tmp_path / "clip.avi", skip_bad_frames=True)
-    assert 10 < len(list(source)) < 40
-    assert len(source.skipped) == 1
+    for fps in (None, 5.0, 100.0):
+        source = open_source(tmp_path / "clip.avi", fps=fps, skip_bad_frames=True)
+        assert 10 < len(list(source)) < 40
+        assert len(source.skipped) == 1
 
 
 @pytest.mark.parametrize("content", [b"", b"noise" * 1000])
@@ -352,7 +353,11 @@ BAD_META = {
     "without times": (b'{"format": "handfast-recording", "version": 1}', "recording.json is broken"),
     "no frame": (
         b'{"format":"handfast-recording","version":1,"camera":null,"depth_unit_mm":1,"time_s":[]}',
-        "one frame or more",
+        "expected the times of its frames",
+    ),
+    "a time that is none": (
+        b'{"format":"handfast-recording","version":1,"camera":null,"depth_unit_mm":1,"time_s":[NaN]}',
+        "expected the times of its frames",
     ),
 }
 
@@ -375,6 +380,21 @@ def test_recording_with_a_bad_image(tmp_path, change):
     source = open_source(tmp_path / "a.zip", skip_bad_frames=True)
     assert [f.index for f in source] == [0, 1, 3]
     assert len(source.skipped) == 1
+
+
+def test_recording_whose_description_is_damaged(tmp_path):
+    write_recording(tmp_path / "a.zip", frames_of(True, False))
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+        start = archive.getinfo("recording.json").header_offset + 30 + len("recording.json")
+    data = bytearray((tmp_path / "a.zip").read_bytes())
+    data[start] = 0xFF  # no kind of deflated block
+    (tmp_path / "a.zip").write_bytes(data)
+    with pytest.raises(HandfastError, match="not a handfast recording, or cut off"):
+        open_source(tmp_path / "a.zip")
 
 
 def test_recording_cut_off_or_given_options(tmp_path):

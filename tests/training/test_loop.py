@@ -184,6 +184,13 @@ def test_a_folder_of_another_recipe_is_refused(recipe, data, tmp_path):
         train(replace(recipe, learning_rate=1e-4), data, tmp_path)
 
 
+def test_a_folder_of_a_run_on_other_data_is_refused(recipe, data, tmp_path, monkeypatch):
+    train(recipe, data, tmp_path, stop_after_step=1)
+    monkeypatch.setattr(data, "name", "hands")
+    with pytest.raises(HandfastError, match="holds a run on noise, not on hands"):
+        train(recipe, data, tmp_path)
+
+
 def test_training_lowers_the_loss_on_one_batch(recipe, data, tmp_path):
     class OneBatch:
         name, validation = "noise", {}

@@ -171,12 +171,17 @@ class ColourBatches:
         view, occluder = draw_view(rng, self.mix), draw_occluder(rng, self.mix, frames)
         is_replaced = frames.has_screen[index] and rng.random() < self.mix.replaced_share
         backdrop = self._backdrop(rng) if is_replaced else None
-        while True:
+        for _ in range(len(frames)):
             box = view.box(frames.keypoints_px[index])
             sample = frames.sample(index, box, self.mix.input_px, view.border, backdrop)
             if sample is not None:
                 break
             index = (index + 1) % len(frames)  # this hand is outside
+        else:
+            raise HandfastError(
+                f"{frames.files[index]}: expected key-points within the picture, found none there nor in any "
+                "other; are the pictures of the size that was labelled?"
+            )
         if occluder is not None:
             sample = occluder.over(sample)
         return sample | {"image": degraded(rng, sample["image"][None], self.mix)[0]}

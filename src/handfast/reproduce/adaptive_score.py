@@ -33,11 +33,10 @@ class AdaptiveScore:
 
     Errors are those of joints from the wrist. pck20: the share within 20 mm; auc: under the PCK over 20 to
     50 mm, as in the paper for STB; auc_0_50: over 0 to 50 mm, as for FPHA; auc_third_person,
-    auc_first_person:
-    the one and the other of those parts alone, None where there are none. p_fine: the share of frames for
-    which the fine encoder ran. motion_mm: how far joints move from frame to frame, from the wrist, the mean.
-    hidden_share: of joints. input_px: the width of the crop. macs: of what ran, the mean over frames; gmacs,
-    gflops (2 x MAC).
+    auc_first_person: the one and the other of those parts alone, None where there are none. p_fine: the share
+    of frames for which the fine encoder ran. motion_mm: how far joints move from frame to frame, from the
+    wrist, the mean. hidden_share: of joints. input_px: the width of the crop. macs: of what ran, the mean
+    over frames; gmacs, gflops (2 x MAC).
     """
 
     frames: int

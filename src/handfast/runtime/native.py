@@ -106,7 +106,13 @@ def load_native(content: bytes, name: str, int8: bool = False) -> NativeNetwork:
         convolutions = [layer for layer in network.layers if hasattr(layer, "weight")]
         weight_bytes = sum(layer.weight.nbytes + layer.bias.nbytes for layer in convolutions)
     symbol = identifier(name)
-    library = ctypes.CDLL(str(build_library(compiler, texts, f"{symbol}.c", FLAGS)))
+    path = build_library(compiler, texts, f"{symbol}.c", FLAGS)
+    try:
+        library = ctypes.CDLL(str(path))
+    except OSError as error:
+        raise HandfastError(
+            f"{path}: cannot be loaded ({error}); let XDG_CACHE_HOME name a folder that programs run from"
+        ) from error
     arena_bytes = getattr(library, f"{symbol}_arena_bytes")
     arena_bytes.restype = ctypes.c_size_t
     _, height, width = network.shapes[network.image]

@@ -26,6 +26,7 @@ DEFAULT_FPS = 30.0
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi")
 RECORDING_SUFFIX = ".zip"
 _RECORDING_FORMAT, _RECORDING_VERSION = "handfast-recording", 1
+_DAMAGED_ZIP = (zipfile.BadZipFile, KeyError, EOFError, RuntimeError, zlib.error)
 # A video is in colour if the channels of one of its first frames differ by more than compression makes them.
 _FRAMES_TO_PROBE, _GREY_SPREAD = 30, 16
 
@@ -190,6 +191,7 @@ class VideoSource(FrameSource):
         self._path = path
         height, width = first.shape[:2]
         self._camera = camera_of(intrinsics, width, height)
+        self._container_fps = container_fps if container_fps > 0 else self.fps
         self._length_ms = 1000 * container_frames / container_fps if container_fps > 0 else 0.0
         self._container_frames = max(0, int(container_frames))
 
@@ -201,13 +203,13 @@ class VideoSource(FrameSource):
         index, time_ms = 0, 0.0
         try:
             for picture in _pictures(capture):
-                time_ms = max(capture.get(cv2.CAP_PROP_POS_MSEC), 1000 * index / self.fps)
+                time_ms = max(capture.get(cv2.CAP_PROP_POS_MSEC), 1000 * index / self._container_fps)
                 yield f"frame {index}", partial(self._frame, index, picture)
                 index += 1
         finally:
             capture.release()
         # The decoder ends quietly where a file was cut. Containers round their length, hence the tenth.
-        if time_ms < 0.9 * self._length_ms - 2000 / self.fps:
+        if time_ms < 0.9 * self._length_ms - 2000 / self._container_fps:
             reason = f"the video breaks off at {time_ms / 1000:.1f} s of {self._length_ms / 1000:.1f} s"
             self._skip(f"frame {index}", reason)
 
@@ -268,24 +270,22 @@ class RecordingSource(FrameSource):
                     for image in ("amplitude", "depth")
                     if _member(image, 0) in archive.namelist()
                 }
-        except (HandfastError, zipfile.BadZipFile, KeyError, ValueError, OSError, RuntimeError) as error:
+        except (HandfastError, ValueError, OSError, *_DAMAGED_ZIP) as error:
             raise HandfastError(
                 f"{path}: not a handfast recording, or cut off ({error}); copy or record it again"
             ) from error
         try:
             form = meta["format"], meta["version"]
             if form != (_RECORDING_FORMAT, _RECORDING_VERSION):
-                raise HandfastError(
-                    f"{path}: expected {_RECORDING_FORMAT} version {_RECORDING_VERSION}, got {form}; "
-                    f"update handfast or record again"
-                )
+                wanted = f"{_RECORDING_FORMAT} version {_RECORDING_VERSION}"
+                raise HandfastError(f"{path}: expected {wanted}, got {form}; update handfast or record again")
             self._camera = Camera(**meta["camera"]) if meta["camera"] is not None else None
             self._depth_unit_mm = float(meta["depth_unit_mm"])
             self._time_s = tuple(float(t) for t in meta["time_s"])
         except (KeyError, TypeError, ValueError) as error:
             raise HandfastError(f"{path}: recording.json is broken ({error!r}); record it again") from error
         if not self._time_s or not all(map(math.isfinite, self._time_s)):
-            raise HandfastError(f"{path}: expected the time of one frame or more, got none; record it again")
+            raise HandfastError(f"{path}: expected the times of its frames, finite ones; record it again")
         span_s = self._time_s[-1] - self._time_s[0]
         fps = (len(self._time_s) - 1) / span_s if span_s > 0 else DEFAULT_FPS
         super().__init__(str(path), fps, skip_bad_frames)
@@ -304,7 +304,7 @@ class RecordingSource(FrameSource):
         for image, header in self._headers.items():
             try:
                 data = archive.read(_member(image, index))
-            except (zipfile.BadZipFile, KeyError, EOFError, RuntimeError, zlib.error) as error:
+            except _DAMAGED_ZIP as error:
                 raise HandfastError(f"{image} cannot be read ({error})") from error
             images |= _images(image, png.decode(data, header))
         return Frame(

@@ -60,6 +60,10 @@ class DIRNetRecipe(Recipe):
         most = MODELS[self.model].keywords["max_loops"]
         if not 0 <= self.loops <= most:
             raise HandfastError(f"recipe: loops must be in 0..{most} for {self.model}, got {self.loops}")
+        if self.progressive and self.loops and not self.loop_epochs:
+            raise HandfastError(
+                "recipe: progressive training has a run for each loop; loop_epochs must be > 0"
+            )
         if self.steps:
             raise HandfastError("recipe: how long DIR-Net's runs are is told in epochs, not in steps")
 

@@ -65,7 +65,7 @@ def open_data(
             return open_batches(folder, recipe.data, recipe.seed, photos)
         case DIRNetRecipe():
             return open_colour_batches(folder, recipe.data, recipe.seed, photos)
-        case EncoderRun():
+        case EncoderRun() if photos is None or recipe.images == "colour":
             return open_colour_batches(folder, recipe.data, recipe.seed, photos, recipe.images, recipe.part)
         case AceRecipe():
             return open_clip_batches(folder, recipe.data, recipe.seed, recipe.images, recipe.part)
@@ -73,4 +73,4 @@ def open_data(
             return open_dataset_batches(recipe.dataset, folder, recipe.data, recipe.seed)
         case DenseRecipe() if photos is None:
             return open_depth_batches(folder, recipe.data, recipe.seed)
-    raise HandfastError(f"{recipe.model} learns from depth images; photos cannot be mixed in")
+    raise HandfastError(f"{recipe.model} learns from depth or amplitude; colour photos cannot be mixed in")

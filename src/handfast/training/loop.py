@@ -51,8 +51,8 @@ def train(
     starts: the checkpoints that the recipe's ``starts`` mean, where they name other runs.
 
     ``run_dir`` receives model.safetensors (the averaged net and its card), state.safetensors (to go on from)
-    and the log. Called again on the same folder it goes on. HandfastError if the folder is another recipe's,
-    and when loss or gradient is no longer finite: the weights before that step are then in
+    and the log. Called again on the same folder it goes on. HandfastError if the folder is another recipe's
+    or of other data, and when loss or gradient is no longer finite: the weights before that step are then in
     failed.safetensors, and the message names the files that the step's batch was made from.
     """
     if recipe.weighting == "gradnorm" and devices > 1:
@@ -87,12 +87,16 @@ def train(
         record = load_training_state(state_path, task, average, optimizer.optimizer)
         if record["recipe_hash"] != recipe.hash:
             raise HandfastError(f"{run_dir}: holds a run of another recipe; choose a new folder")
+        if record.get("data", data.name) != data.name:
+            raise HandfastError(
+                f"{run_dir}: holds a run on {record['data']}, not on {data.name}; choose a new folder"
+            )
         start, metrics = record["step"], record["metrics"]
         if gradnorm:
             gradnorm.restore(record["gradnorm"])
 
     def save_state(path: Path, step: int) -> None:
-        record = {"step": step, "recipe_hash": recipe.hash, "metrics": metrics}
+        record = {"step": step, "recipe_hash": recipe.hash, "data": data.name, "metrics": metrics}
         if gradnorm:
             record["gradnorm"] = gradnorm.state
         save_training_state(path, task, average, optimizer.optimizer, record)
@@ -164,6 +168,7 @@ def train(
             if now_s - last_save_s > recipe.checkpoint_every_s or done == end:
                 save(done)
                 last_save_s = time.monotonic()
+    fabric.barrier()  # the others may start from what the first one has saved
     return metrics
 
 
