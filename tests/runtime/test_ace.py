@@ -11,7 +11,6 @@ import torch
 from handfast.errors import HandfastError
 from handfast.export.ace import export_ace
 from handfast.models.ace import GATES, AceNet
-from handfast.models.dirnet_encoder import DIRNetEncoder
 from handfast.models.hourglass import HourglassEncoder
 from handfast.runtime.ace import load_ace
 from handfast.runtime.dirnet import load_dirnet
@@ -46,7 +45,6 @@ def made_net(gate):
         for encoder in (net.coarse, net.fine):
             for seed in range(4):  # leaves its statistics
                 encoder(batch_of(clip(seed=seed)))
-            encoder.to_heatmaps.bias += 3  # so that each map has a peak above zero
         for parameter in [*net.gate.parameters(), *net.lstm.parameters()]:
             parameter.mul_(4 if gate == "gaussian" else 8)
     return net.eval()
@@ -101,16 +99,6 @@ def threshold_for(net, images):
     return float(said[place : place + 2].mean())
 
 
-@torch.inference_mode()
-def peaks_of(encoder, image):
-    """(21, 2) px in the crop: the highest cell of each heat-map."""
-    heatmaps = encoder(batch_of([image])).heatmaps[0].numpy()
-    size = heatmaps.shape[-1]
-    y, x = np.divmod(heatmaps.reshape(len(heatmaps), -1).argmax(1), size)
-    stride = SIZE_PX / size
-    return np.stack([x, y], axis=-1) * stride + (stride - 1) / 2, stride
-
-
 def followed(model, images):
     """What is found in each, one after the other, and the last state."""
     found, state = [], None
@@ -156,51 +144,6 @@ def test_the_fine_encoder_is_not_run_where_the_gate_says_no(net, gate, folders):
         used.add(estimate.used_fine)
         assert ran == ["coarse", *["fine"] * estimate.used_fine, "recur"]
     assert used == {True, False}
-
-
-def test_keypoints_are_those_of_the_encoder_that_saw_most(net, gate, folders):
-    """Within the cells about each peak, the fine one's where it ran: these are half as wide."""
-    model = load_ace(folders(gate), threshold_for(net, clip()))
-    found, _ = followed(model, clip())
-    for image, estimate in zip(clip(), found, strict=True):
-        peaks_px, stride = peaks_of(net.fine if estimate.used_fine else net.coarse, image)
-        assert np.abs(estimate.keypoints_px - peaks_px).max() <= 3 * stride
-        others_px, _ = peaks_of(net.coarse if estimate.used_fine else net.fine, image)
-        assert np.abs(estimate.keypoints_px - others_px).max() > 3 * stride
-
-
-def test_keypoints_stay_the_coarse_ones_beside_a_fine_encoder_without_heatmaps(tmp_path):
-    net = made_net("gaussian")
-    net.fine = DIRNetEncoder(SIZE_PX, 0, 4).eval()
-    export_ace(net, card_of("gaussian"), tmp_path / "net")
-    (fine,), (coarse,) = (followed(load_ace(tmp_path / "net", t), clip(1))[0] for t in (0.0, 1.0))
-    assert fine.used_fine and not coarse.used_fine
-    assert np.abs(fine.joints_m - coarse.joints_m).max() > 1e-5
-    np.testing.assert_array_equal(fine.keypoints_px, coarse.keypoints_px)
-
-
-@pytest.mark.parametrize(("threshold", "stride"), [(1.0, 8), (0.0, 4)])
-def test_points_lie_between_the_cells_of_the_maps(folders, threshold, stride):
-    """Of the coarse ones, and of the fine ones; what a net says is below zero as well."""
-    size = SIZE_PX // stride
-    points = np.random.default_rng(0).uniform(3, size - 4, (21, 2))
-    columns, rows = (np.exp(-0.5 * (np.arange(size) - points[:, i, None]) ** 2) for i in (0, 1))
-    maps = (rows[:, :, None] * columns[:, None, :])[None].astype(np.float32) - 1e-3
-    model = load_ace(folders("gaussian"), threshold)
-    encoder = "coarse" if threshold else "fine"
-    run = model.engines[encoder]
-    model = replace(model, engines=model.engines | {encoder: lambda given: [*run(given)[:-1], maps]})
-    estimate, _ = model.step(clip()[0])
-    np.testing.assert_allclose(estimate.keypoints_px, points * stride + (stride - 1) / 2, atol=0.1 * stride)
-
-
-def test_of_maps_that_say_nothing_there_are_points_all_the_same(folders):
-    model = load_ace(folders("gaussian"), 1.0)
-    run = model.engines["coarse"]
-    maps = np.full((1, 21, 8, 8), -0.1, np.float32)
-    model = replace(model, engines=model.engines | {"coarse": lambda given: [*run(given)[:-1], maps]})
-    estimate, _ = model.step(clip()[0])
-    assert ((estimate.keypoints_px >= 0) & (estimate.keypoints_px < SIZE_PX)).all()
 
 
 def test_tracks_do_not_know_of_each_other(folders, backend):

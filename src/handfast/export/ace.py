@@ -29,11 +29,10 @@ def export_ace(net: AceNet, card: dict, folder: Path) -> dict:
     card as written into each, under ``handfast_card``.
 
     coarse: of ``image`` (1, 3, S, S) float32, 0..1, as wide as the encoder's ``input_px``, to which crops are
-    to be averaged down, and of the LSTM's last three h, ``h``, ``h1`` and ``h2`` (1, H) -> ``g_fine`` (1,),
-    ``features`` (1, F) and, of an encoder that makes them, ``heatmaps`` (1, 21, s, s). fine: of ``image``
-    and, where the gate has seen them, ``g_fine`` and the coarse features, ``coarse`` -> ``features``, then
-    mixed as the net does, and ``heatmaps``. recur: of ``features``, ``h`` and ``c`` -> ``joints_cm``
-    (1, 21, 3), ``next_h``, ``next_c``. One crop at a time: each has a gate of its own.
+    to be averaged down, and of the LSTM's last three h, ``h``, ``h1`` and ``h2`` (1, H) -> ``g_fine`` (1,)
+    and ``features`` (1, F). fine: of ``image`` and, where the gate has seen them, ``g_fine`` and the coarse
+    features, ``coarse`` -> ``features``, then mixed as the net does. recur: of ``features``, ``h`` and ``c``
+    -> ``joints_cm`` (1, 21, 3), ``next_h``, ``next_c``. One crop at a time: each has a gate of its own.
 
     In the card ``macs`` and ``flops`` become those of a frame with the coarse encoder, ``fine_macs`` and
     ``fine_flops`` what one with the fine encoder takes more, ``state_bytes`` what is kept of a track, and
@@ -66,15 +65,15 @@ def check_gated(net: nn.Module, name: str) -> None:
 
 
 class _Coarse(nn.Module):
-    """The encoder, without its own joints, which are there to train it; and the gate."""
+    """The encoder, without its heat-maps and joints, which are there to train it; and the gate."""
 
     def __init__(self, encoder: Encoder, gate: nn.Module) -> None:
         super().__init__()
         self.encoder, self.gate = encoder, gate
 
-    def forward(self, image: Tensor, h: Tensor, h1: Tensor, h2: Tensor) -> tuple[Tensor, ...]:
-        heatmaps, _, features = self.encoder(image)
-        return _told(self.gate(AceState(h, None, h1, h2), features), features, heatmaps)
+    def forward(self, image: Tensor, h: Tensor, h1: Tensor, h2: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.encoder(image).features
+        return self.gate(AceState(h, None, h1, h2), features), features
 
 
 class _Fine(nn.Module):
@@ -84,15 +83,9 @@ class _Fine(nn.Module):
         super().__init__()
         self.encoder = encoder
 
-    def forward(
-        self, image: Tensor, coarse: Tensor | None = None, g_fine: Tensor | None = None
-    ) -> tuple[Tensor, ...]:
-        heatmaps, _, features = self.encoder(image)
-        return _told(features if coarse is None else mix_features(g_fine, coarse, features), heatmaps)
-
-
-def _told(*outputs: Tensor | None) -> tuple[Tensor, ...]:
-    return tuple(output for output in outputs if output is not None)
+    def forward(self, image: Tensor, coarse: Tensor | None = None, g_fine: Tensor | None = None) -> Tensor:
+        features = self.encoder(image).features
+        return features if coarse is None else mix_features(g_fine, coarse, features)
 
 
 class _Recur(nn.Module):
@@ -122,13 +115,13 @@ def _graphs(net: AceNet) -> dict[str, ModelProto]:
         "coarse": (
             _Coarse(_folded(net.coarse), net.gate),
             _image(net.coarse) | {name: getattr(state, name) for name in HISTORY},
-            ["g_fine", "features", "heatmaps"],
+            ["g_fine", "features"],
         ),
         "fine": (
             _Fine(_folded(net.fine)),
             _image(net.fine)
             | ({"coarse": features, "g_fine": torch.ones(1)} if net.gate.sees_coarse else {}),
-            ["features", "heatmaps"],
+            ["features"],
         ),
         "recur": (
             _Recur(net.lstm),
@@ -141,7 +134,7 @@ def _graphs(net: AceNet) -> dict[str, ModelProto]:
         with warnings.catch_warnings():
             # By how much an encoder shrinks its images is a constant for images of one size.
             warnings.simplefilter("ignore", torch.jit.TracerWarning)
-            graphs[name] = traced_graph(part.eval(), inputs, outputs[: len(part(**inputs))])
+            graphs[name] = traced_graph(part.eval(), inputs, outputs)
     return graphs
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 
-from handfast.codecs.heatmaps import decode_probabilities, map_to_input
 from handfast.errors import HandfastError
 from handfast.runtime.graphs import BACKENDS, Engine, as_channels, open_graphs
 from handfast.runtime.model import ModelCard
@@ -19,7 +18,6 @@ from handfast.skeleton import SKELETONS, Skeleton
 
 CENTIMETRE_M = 0.01
 STATE_PARTS = 4  # h, c, h1, h2
-LEAST = 1e-3  # of a heat-map, so that one that says nothing has a mean
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,14 +36,11 @@ class AceState:
 class AceEstimate:
     """What is known of the hand in a crop.
 
-    joints_m (21, 3): from the wrist, along the crop's axes. keypoints_px (21, 2): in the crop, the peaks of
-    the fine encoder's heat-maps if it ran and makes any, else of the coarse one's; None where no encoder that
-    ran does. used_fine: whether the fine encoder ran.
+    joints_m (21, 3): from the wrist, along the crop's axes. used_fine: whether the fine encoder ran.
     fine_probability: what the gate said, G_fine.
     """
 
     joints_m: np.ndarray
-    keypoints_px: np.ndarray | None
     used_fine: bool
     fine_probability: float
 
@@ -78,14 +73,12 @@ class AceModel:
         if state is None or state.frames == self.card.state_frames:
             state = self._initial_state()
         seen = {"image": image, "h": state.h, "h1": state.h1, "h2": state.h2}
-        g_fine, features, *heatmaps = self.engines["coarse"](seen)
+        g_fine, features = self.engines["coarse"](seen)
         used_fine = bool(g_fine[0] > self.threshold)
         if used_fine:
-            features, *of_fine = self.engines["fine"]({"image": image, "coarse": features, "g_fine": g_fine})
-            heatmaps = of_fine or heatmaps
+            (features,) = self.engines["fine"]({"image": image, "coarse": features, "g_fine": g_fine})
         joints_cm, h, c = self.engines["recur"]({"features": features, "h": state.h, "c": state.c})
-        keypoints_px = _peaks(heatmaps[0][0], self.card.input["width"]) if heatmaps else None
-        estimate = AceEstimate(CENTIMETRE_M * joints_cm[0], keypoints_px, used_fine, float(g_fine[0]))
+        estimate = AceEstimate(CENTIMETRE_M * joints_cm[0], used_fine, float(g_fine[0]))
         return estimate, AceState(h, c, state.h, state.h1, state.frames + 1)
 
     def _initial_state(self) -> AceState:
@@ -116,10 +109,3 @@ def load_ace(
 
 def _on_crop(engine: Engine, size_px: int, graph_px: int, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
     return engine(inputs | {"image": as_channels(inputs["image"], size_px, graph_px)})
-
-
-def _peaks(heatmaps: np.ndarray, size_px: int) -> np.ndarray:
-    """Heat-maps (K, s, s), trained to be 1 at their key-point and 0 far from it, of a crop of so many pixels
-    -> key-points (K, 2) px in it."""
-    points, _ = decode_probabilities(np.maximum(heatmaps, LEAST))
-    return map_to_input(points, size_px // heatmaps.shape[-1])
