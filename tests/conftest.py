@@ -7,6 +7,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from handfast import cli
 from handfast.data.benchmarks import BENCH_DEPTH, BENCH_RGB, BENCH_TOF
@@ -15,6 +16,10 @@ from handfast.geometry import Camera, rotation_from_axis_angle
 from handfast.structures import Frame, HandLabel, HandSample
 
 pytest_plugins = ["data_set_fixtures", "network_fixtures"]
+
+# How long an example takes depends on the machine, and the first one compiles.
+settings.register_profile("any-machine")
+settings.load_profile("any-machine")
 
 DOT_PX = 4
 DOTS = 60 + 195 * np.stack(np.meshgrid(*[[0, 0.5, 1]] * 3), axis=-1).reshape(-1, 3)[3:24]

@@ -1,6 +1,7 @@
 """The command that says what a model costs and sees."""
 
 import json
+import shutil
 from types import SimpleNamespace
 
 import pytest
@@ -101,6 +102,15 @@ def test_info_of_a_broken_model(handfast_command, tmp_path):
     (tmp_path / "noise.onnx").write_bytes(bytes(range(256)))
     code, stdout, stderr = handfast_command("info", tmp_path / "noise.onnx")
     assert (code, stdout, stderr.count("\n")) == (2, "", 1)
+
+
+def test_info_of_a_folder_with_a_graph_cut_in_half(handfast_command, dirnet_folder, tmp_path):
+    shutil.copytree(dirnet_folder, tmp_path / "cut")
+    pose = tmp_path / "cut" / "pose.onnx"
+    pose.write_bytes(pose.read_bytes()[: pose.stat().st_size // 2])
+    code, stdout, stderr = handfast_command("info", tmp_path / "cut", "--json")
+    assert (code, stdout, stderr.count("\n")) == (2, "", 1)
+    assert "pose.onnx" in stderr
 
 
 @pytest.mark.parametrize(

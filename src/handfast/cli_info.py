@@ -65,7 +65,7 @@ def info(
 
 def _facts_of_card(model: str) -> dict:
     from handfast.evaluation.cost import arena_bytes
-    from handfast.runtime.model import GRAPHS, PACKAGED, read_card, read_graphs
+    from handfast.runtime.model import GRAPHS, PACKAGED, open_session, read_card, read_graphs
 
     if Path(model).suffix in (".safetensors", ".xml"):
         raise HandfastError(f"{model}: info reads packaged models, .onnx files and exported folders")
@@ -79,7 +79,10 @@ def _facts_of_card(model: str) -> dict:
     called = model if model in PACKAGED else card.name
     facts = {"model": called, **{name: getattr(card, name) for name in names}}
     if card.family in GRAPHS:
-        facts["arena_bytes"] = max(arena_bytes(content) for content in read_graphs(model).values())
+        graphs = read_graphs(model)
+        for name, content in graphs.items():
+            open_session(content, f"{model}/{name}.onnx")  # refuses what is not whole
+        facts["arena_bytes"] = max(map(arena_bytes, graphs.values()))
     return facts
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from handfast.codecs.dense import DenseMaps, decode_joints, encode_joints
@@ -38,7 +38,6 @@ def batched(*maps):
     return DenseMaps(*(np.stack(each).astype(np.float32) for each in zip(*maps, strict=True)))
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from([4, 8, 16, 32]), st.floats(0.3, 1))
 def test_joints_are_decoded_from_their_maps(seed, size, share_of_hand):
     crop = crop_of(seed, share_of_hand)

@@ -172,7 +172,7 @@ def test_shade_looks_up_albedo_and_label_of_the_nearest_face():
     np.testing.assert_array_equal(shading.label, np.uint8([5, 6, 7, 255])[raster.face])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 2**32 - 1), on_grid=st.booleans(), far=st.floats(0.3, 30))
 def test_shared_edges_leave_no_holes(seed, on_grid, far):
     # A quad larger than the image, cut into random triangles by inserting points; with ``on_grid`` they fall
@@ -219,7 +219,7 @@ def test_what_is_wholly_before_the_near_plane_is_not_drawn():
 
 
 @given(order=st.permutations(range(6)))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_the_nearest_wins_in_any_order(order):
     vertices = np.concatenate(
         [plane_quad(np.array([0.0, 0, 0.5]), n, 0.3)[0] for n in ((1, 0, -1), (-1, 0, -1), (0, 1, -2))]
@@ -300,7 +300,7 @@ def test_what_vertices_carry_is_spread_in_perspective():
     np.testing.assert_allclose(carried[drawn][:, 3], 7.0, rtol=1e-6)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_agrees_with_a_ray_caster(seed):
     # Triangles of all sizes, some across the near plane, some behind the camera.

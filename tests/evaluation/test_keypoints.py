@@ -166,7 +166,7 @@ def assert_same(score, other):
         assert vars(other)[name] == pytest.approx(value, abs=2e-6), name
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(cases(), st.tuples(st.integers(-50, 50), st.integers(-50, 50)))
 def test_where_in_the_image_and_in_space_does_not_matter(case, shift):
     predicted, labels = case
@@ -182,7 +182,7 @@ def test_where_in_the_image_and_in_space_does_not_matter(case, shift):
     assert_same(measure(predicted, labels, names), measure(moved, moved_labels, names))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(cases(), st.randoms(use_true_random=False))
 def test_neither_does_the_order_of_frames_hands_and_keypoints(case, random):
     predicted, labels = case
@@ -205,7 +205,7 @@ def test_neither_does_the_order_of_frames_hands_and_keypoints(case, random):
     assert_same(score, shuffled)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(cases(), st.floats(0.1, 10))
 def test_a_larger_image_has_larger_errors_and_the_same_shares(case, factor):
     predicted, labels = case
@@ -222,7 +222,7 @@ def test_a_larger_image_has_larger_errors_and_the_same_shares(case, factor):
         assert getattr(larger, name) == pytest.approx(getattr(score, name), abs=2e-6)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(cases(), st.integers(0, 2**32 - 1))
 def test_what_is_said_of_absent_hands_does_not_matter(case, seed):
     predicted, labels = case

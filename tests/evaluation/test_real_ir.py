@@ -10,6 +10,8 @@ import pytest
 
 from handfast.errors import HandfastError
 from handfast.evaluation.real_ir import BONE_ENDS, bone_centres, frame_error_px, read_bones
+from handfast.sensors.sources import open_source
+from handfast.tracking.tracker import Tracker
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "real" / "ir_d400"
 BONES = ["wrist", *BONE_ENDS]
@@ -71,3 +73,11 @@ def test_hands_are_found_in_real_infrared_frames():
     errors, found, _ = evaluate(SHARED, "tofnet-hand21")
     assert found == len(errors) == 14
     assert errors.mean() < 8
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the real infrared frames are not part of the project")
+def test_each_real_infrared_frame_by_itself_shows_one_right_hand():
+    tracker = Tracker()
+    for frame in open_source(SHARED):
+        tracker.forget()
+        assert [hand.side for hand in tracker.step(frame)] == ["right"], frame.index

@@ -131,7 +131,7 @@ def test_bad_first_image(tmp_path):
 PNG = png(grey(5))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(st.integers(0, len(PNG) - 1), st.integers(1, 255), st.booleans())
 def test_no_damaged_png_is_ever_decoded(tmp_path, at, flip, cut):
     damaged = PNG[:at] if cut else PNG[:at] + bytes([PNG[at] ^ flip]) + PNG[at + 1 :]

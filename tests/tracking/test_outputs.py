@@ -170,6 +170,14 @@ def test_unwritable_folder_is_told_before_any_work(tmp_path):
     assert tree(tmp_path) == before
 
 
+def test_a_folder_where_a_result_goes_is_told_before_any_work(tmp_path):
+    (tmp_path / "overlay.mp4").mkdir()
+    before = tree(tmp_path)
+    with pytest.raises(HandfastError, match=r"overlay\.mp4: a folder where a result goes"):
+        ResultWriter(tmp_path).__enter__()
+    assert tree(tmp_path) == before
+
+
 def test_failure_to_move_into_place_is_told_in_a_line(tmp_path, monkeypatch):
     def full_disk(*_):
         raise OSError(28, "No space left on device")

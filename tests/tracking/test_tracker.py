@@ -11,7 +11,7 @@ from handfast.geometry import Camera
 from handfast.runtime.model import Model, ModelCard
 from handfast.sensors.images import normalise_exposure
 from handfast.structures import Frame
-from handfast.tracking.tracker import Tracker, _Find, _sides
+from handfast.tracking.tracker import Tracker, _Find, _hands, _sides
 
 WIDTH, HEIGHT = 160, 120
 # A toy hand: discs of three levels for wrist, middle fingertip and thumb, held together by dim bars.
@@ -278,6 +278,14 @@ def test_a_surer_hand_beside_one_that_is_followed_is_another_one(model, monkeypa
     monkeypatch.setattr(tracker, "_consistent", lambda find, side, others: find)
     hands = tracker.step(frame(0, []))
     assert len(hands) == 2 and {hand.track for hand in hands} == {1, 2}
+
+
+@pytest.mark.parametrize(
+    ("probability", "side_logit", "hands"), [(0.6, 1.0, 1), (0.6, -1.0, 2), (0.9, 1.0, 2), (0.2, -1.0, 1)]
+)
+def test_a_second_hand_of_the_same_side_has_to_be_surer(probability, side_logit, hands):
+    first, second = replace(find(100, 0.9), side_logit=2.0), find(300, probability)
+    assert len(_hands([first, replace(second, side_logit=side_logit, sharpness=np.full(21, 0.5))])) == hands
 
 
 def test_track_is_step_over_a_source_and_starts_afresh(model):

@@ -119,6 +119,9 @@ class ResultWriter:
         return [self.out_dir / name for name in OUTPUT_NAMES]
 
     def __enter__(self) -> "ResultWriter":
+        for output in self.outputs:
+            if output.is_dir():
+                raise HandfastError(f"{output}: a folder where a result goes; choose another --out")
         self._made = [p for p in (self.out_dir, *self.out_dir.parents) if not os.path.lexists(p)]
         try:
             self.out_dir.mkdir(parents=True, exist_ok=True)

@@ -34,8 +34,9 @@ SHARP = 0.09  # below this share of a heat-map around its peak a close look show
 # have so large a share of one's key-points in the other's box.
 SAME_HAND, SAME_PLACE = 0.35, 0.4
 BESIDE = 0.12  # of a hand's size: what is nearer to one of its key-points is a part of it
-# A hand whose score is above SURE needs no search for a better idea of it; one below FAINT is no start.
-SURE, FAINT = 0.5, 0.3
+# A hand whose score is above SURE needs no search for a better idea of it; one below FAINT is no start, nor a
+# second one below SURE, or below ALIKE if it looks like one of the same side: most of these are none.
+SURE, FAINT, ALIKE = 0.5, 0.3, 0.62
 # In colour more things look a little like hands (`benchmarks/ghosts.py` counts them): all are followed, but
 # told of is one whose key-points have been sharper, in the mean over the frames. That tells them apart better
 # than their scores do.
@@ -179,10 +180,8 @@ class Tracker:
     def _search(
         self, levels: list[np.ndarray], followed: list[_Find], parts: list[tuple[float, float]]
     ) -> list[_Find]:
-        """Hands in the whole frame and in parts of it: rough finds, of which the best ideas are homed in on.
-
-        While a hand is followed well, one rough find has to do.
-        """
+        """Hands in the whole frame and in parts of it: rough finds, of which the best ideas are homed in on;
+        while a hand is followed well, one rough find has to do."""
         sure = [find for find in followed if find.score > SURE]
         views = self._search_views(levels[0].shape[:2], parts)
         rough = [find for view in self._look(levels, views, self.model.run) for find in view]
@@ -366,11 +365,12 @@ def _distinct(finds: list[_Find]) -> list[_Find]:
 
 
 def _hands(finds: list[_Find]) -> list[_Find]:
-    """The first of distinct finds that can be hands beside each other. One may be faint; a second has to be
-    sure when it is new."""
+    """The first of distinct finds that can be hands beside each other; new ones have to be sure enough."""
     kept: list[_Find] = []
     for find in finds:
-        believed = find.track or find.score > (SURE if kept else FAINT)
+        alike = any((find.side_logit > 0) == (other.side_logit > 0) for other in kept)
+        least = (ALIKE if alike else SURE) if kept else FAINT
+        believed = find.track or find.score > least
         if believed and all(_inside(find, other) < SAME_PLACE for other in kept):
             kept.append(find)
     return kept[:MOST_HANDS]

@@ -311,7 +311,7 @@ def assert_same(got, truth):
         np.testing.assert_array_equal(got, truth)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(sample_lists())
 def test_what_is_written_is_read_back(samples):
     with tempfile.TemporaryDirectory() as folder:

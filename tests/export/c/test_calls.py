@@ -2,7 +2,7 @@
 
 import re
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from handfast.export.c.calls import Call, as_lines
@@ -36,7 +36,6 @@ runs = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(runs)
 def test_what_is_carried_out_stays_the_same(runs):
     """Rounds of some calls, whose first numbers grow."""

@@ -299,7 +299,7 @@ def networks(draw, builder):
     return net.model(net.conv(x, 2), x), height, width
 
 
-@settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_random_networks_of_random_sizes(nets, compiled, data):
     content, height, width = data.draw(networks(nets.Builder))

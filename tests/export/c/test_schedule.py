@@ -211,7 +211,7 @@ def networks(draw, builder):
     return net.model(maps, x, early_out_logit=draw(st.sampled_from([None, 0.0])))
 
 
-@settings(max_examples=80, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=80, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(st.data(), st.sampled_from([None, 0.8, 0.6, 0.4, 0]))
 def test_every_row_is_there_when_it_is_read(nets, data, limit):
     replay(data.draw(networks(nets.Builder)), limit)
