@@ -207,6 +207,22 @@ def test_track_a_camera_until_it_is_enough(
     assert files_below(out) == {"hands.jsonl", "overlay.mp4", "contact_sheet.png"}
 
 
+def test_a_command_that_is_ended_leaves_nothing_behind(tmp_path, handfast_command, monkeypatch):
+    class Ended(OneHandTracker):
+        def track(self, source):
+            yield from islice(super().track(source), 2)
+            signal.raise_signal(signal.SIGTERM)
+            raise AssertionError("SIGTERM was not heard")
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(cv2, "VideoCapture", lambda number: FakeCamera())
+    monkeypatch.setattr("handfast.tracking.opening.Tracker", Ended)
+    code, stdout, _ = handfast_command("track", "camera:0", "--out", tmp_path / "out")
+    signal.signal(signal.SIGTERM, before)
+    assert (code, stdout) == (128 + signal.SIGTERM, "")
+    assert not files_below(tmp_path)
+
+
 @pytest.fixture
 def interruptible():
     """Ctrl-C as in a terminal; in a shell's background it is ignored."""
