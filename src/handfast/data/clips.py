@@ -17,8 +17,8 @@ from handfast.data.motion import wander
 from handfast.data.render import rasterise, visible
 from handfast.data.rgb import Exposure, Light, Surface, join_surfaces, photograph, radiance
 from handfast.data.rooms import paint_room, sample_room, sample_table
-from handfast.data.scenes import BARE_ARM, Person, orientation_class
-from handfast.data.synthesis import VISIBLE_TOLERANCE_M, World, make_world
+from handfast.data.scenes import Person, orientation_class
+from handfast.data.synthesis import VISIBLE_TOLERANCE_M, World, hands_alone, make_world
 from handfast.geometry import Camera, invert_rigid, rotation_from_axis_angle, transform
 from handfast.hand_model.model import FOREARM, HandAsset, joint_rotations
 from handfast.hand_model.pose_prior import PosePrior, classify, sample_motion
@@ -221,7 +221,7 @@ def _labels(
     """The hand and the segmentation of a picture's middle moment."""
     raster = rasterise(surface.vertices_m, surface.faces, clip.camera)
     label = np.where(raster.face >= 0, surface.label[raster.face], 0)
-    segmentation = np.where(label == BARE_ARM, 0, label).astype(np.uint8)
+    segmentation = hands_alone(label)
     keypoints_px = clip.camera.project(keypoints_m)
     nearest = visible(keypoints_m, raster, clip.camera, VISIBLE_TOLERANCE_M)
     hand = HandLabel(

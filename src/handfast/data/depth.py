@@ -13,9 +13,8 @@ import numpy as np
 
 from handfast.data.augment import ragged, stereo_shadow
 from handfast.data.meshes import Mesh, join
-from handfast.data.render import rasterise, shade, vertex_normals, visible
+from handfast.data.render import rasterise, shade, vertex_normals
 from handfast.data.scenes import (
-    BARE_ARM,
     PlacedHand,
     place_hand,
     sample_body,
@@ -24,10 +23,10 @@ from handfast.data.scenes import (
     sample_room,
     upper_arm,
 )
-from handfast.data.synthesis import VISIBLE_TOLERANCE_M, World
+from handfast.data.synthesis import World, hands_alone, label_of
 from handfast.geometry import Camera, crop_affine
 from handfast.hand_model.pose_prior import sample_pose
-from handfast.structures import Frame, HandLabel, HandSample
+from handfast.structures import Frame, HandSample
 
 CAMERA = Camera(fx=588.03, fy=587.07, cx=320, cy=240, width=640, height=480)
 SIZE_PX, CUBE_M = 160, 0.375
@@ -95,7 +94,6 @@ def _observe(hand: PlacedHand, mesh: Mesh, rng: np.random.Generator) -> HandSamp
     normals = vertex_normals(mesh.vertices_m, mesh.faces)
     shading = shade(raster, mesh.vertices_m, mesh.faces, part, mesh.albedo, mesh.label, normals)
     depth_mm = structured_light(raster.depth_m, shading.cos_incidence, shading.albedo, part.fx, rng)
-    segmentation = np.where(shading.label == BARE_ARM, 0, shading.label).astype(np.uint8)
     from_part = np.column_stack([A[:, :2], A[:, 2] + A[:, :2] @ (left, top)])
 
     def crop(image: np.ndarray) -> np.ndarray:
@@ -103,15 +101,9 @@ def _observe(hand: PlacedHand, mesh: Mesh, rng: np.random.Generator) -> HandSamp
         return cv2.warpAffine(image, from_part, (SIZE_PX, SIZE_PX), flags=cv2.INTER_NEAREST)
 
     camera = CAMERA.warped(A, SIZE_PX, SIZE_PX)
-    label = HandLabel(
-        side=hand.side,
-        keypoints_px=camera.project(hand.keypoints_m).astype(np.float32),
-        keypoints_m=hand.keypoints_m.astype(np.float32),
-        visible=visible(hand.keypoints_m, raster, part, VISIBLE_TOLERANCE_M),
-        key_pose=hand.key_pose,
-        orientation=hand.orientation,
-    )
-    return HandSample(Frame(0, 0.0, depth=crop(depth_mm), camera=camera), (label,), crop(segmentation))
+    segmentation = crop(hands_alone(shading.label))
+    label = label_of(hand, camera, raster, part)
+    return HandSample(Frame(0, 0.0, depth=crop(depth_mm), camera=camera), (label,), segmentation)
 
 
 def structured_light(

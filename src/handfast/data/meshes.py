@@ -64,9 +64,9 @@ def unit_ball(rings: int = 7, sectors: int = 10) -> tuple[np.ndarray, np.ndarray
 
 
 @cache
-def unit_tube(sectors: int = 10) -> tuple[np.ndarray, np.ndarray]:
+def unit_tube() -> tuple[np.ndarray, np.ndarray]:
     """A closed cylinder of radius 1 along y from -1 to 1."""
-    return revolved([0, 1, 1, 0], [1, 1, -1, -1], sectors)
+    return revolved([0, 1, 1, 0], [1, 1, -1, -1], sectors=10)
 
 
 def revolved(radii: Sequence[float], heights: Sequence[float], sectors: int) -> tuple[np.ndarray, np.ndarray]:

@@ -13,9 +13,9 @@ import numpy as np
 
 from handfast.data.headset import sample_headset_scene
 from handfast.data.onlooker import sample_scene
-from handfast.data.render import rasterise, shade, vertex_normals, visible
-from handfast.data.scenes import BARE_ARM, CROP_SHARE, Person, Scene, sample_person
-from handfast.geometry import fit_affine
+from handfast.data.render import Raster, rasterise, shade, vertex_normals, visible
+from handfast.data.scenes import BARE_ARM, CROP_SHARE, Person, PlacedHand, Scene, sample_person
+from handfast.geometry import Camera, fit_affine
 from handfast.hand_model.model import HandAsset, load_hand_asset
 from handfast.hand_model.pose_prior import PosePrior, load_pose_prior
 from handfast.sensors.tof import ToFSensor, capture
@@ -111,20 +111,26 @@ def observe(
     shading = shade(raster, mesh.vertices_m, mesh.faces, fine, mesh.albedo, mesh.label, normals)
     albedo = shading.albedo * _texture(textures, texture_rng or rng, shading.label)
     amplitude, depth = capture(sensor, camera, raster.depth_m, shading.cos_incidence, albedo, rng)
-    hands = tuple(
-        HandLabel(
-            side=hand.side,
-            keypoints_px=camera.project(hand.keypoints_m).astype(np.float32),
-            keypoints_m=hand.keypoints_m.astype(np.float32),
-            visible=visible(hand.keypoints_m, raster, fine, VISIBLE_TOLERANCE_M),
-            key_pose=hand.key_pose,
-            orientation=hand.orientation,
-        )
-        for hand in scene.hands
-    )
-    label = shading.label[::SUPERSAMPLING, ::SUPERSAMPLING]
-    segmentation = np.where(label == BARE_ARM, 0, label).astype(np.uint8)
+    hands = tuple(label_of(hand, camera, raster, fine) for hand in scene.hands)
+    segmentation = hands_alone(shading.label[::SUPERSAMPLING, ::SUPERSAMPLING])
     return HandSample(Frame(index, time_s, amplitude, depth, 1.0, camera), hands, segmentation)
+
+
+def label_of(hand: PlacedHand, camera: Camera, raster: Raster, raster_camera: Camera) -> HandLabel:
+    """What is true of a hand for ``camera``, seen or hidden as in what ``raster_camera`` drew."""
+    return HandLabel(
+        side=hand.side,
+        keypoints_px=camera.project(hand.keypoints_m).astype(np.float32),
+        keypoints_m=hand.keypoints_m.astype(np.float32),
+        visible=visible(hand.keypoints_m, raster, raster_camera, VISIBLE_TOLERANCE_M),
+        key_pose=hand.key_pose,
+        orientation=hand.orientation,
+    )
+
+
+def hands_alone(label: np.ndarray) -> np.ndarray:
+    """A picture of the labels of ``Scene`` as segmentation: 0 background, 1 left, 2 right hand; no arms."""
+    return np.where(label == BARE_ARM, 0, label).astype(np.uint8)
 
 
 def _texture(textures: np.ndarray, rng: np.random.Generator, label: np.ndarray) -> np.ndarray:
