@@ -1,7 +1,6 @@
 """The ``handfast`` command: the app, whose commands have a file each, and its entry."""
 
 import os
-import signal
 import sys
 from typing import Annotated
 
@@ -50,8 +49,6 @@ app.add_typer(cli_data.app, name="data")
 
 def main() -> None:
     """Console entry: what HandfastError says becomes one line on stderr and exit code 2."""
-    # As Ctrl-C does, so that what is half written is taken away.
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         app()
     except HandfastError as error:

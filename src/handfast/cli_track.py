@@ -136,6 +136,8 @@ def _track(
     tracker = open_tracker(model, backend, gate)
     is_live = isinstance(source, CameraSource)
     total = min(filter(None, (length_hint(source), frames)), default=None)
+    # Unwinds as an error does, so that what is half written is taken away.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     with ResultWriter(out, source.fps) as writer, _first_interrupt_noted(is_live) as interrupted:
         taken = takewhile(lambda frame: not interrupted(), _beginning(source, frames, seconds))
         if not tracker.model.card.in_colour:

@@ -83,7 +83,7 @@ def camera_of(intrinsics: Sequence[float] | None, width: int, height: int) -> Ca
 def rotation_from_axis_angle(axis_angle: np.ndarray) -> np.ndarray:
     """Rodrigues: (..., 3) rad -> (..., 3, 3)."""
     x, y, z = axis_angle[..., 0], axis_angle[..., 1], axis_angle[..., 2]
-    half = 0.5 * np.sqrt(x * x + y * y + z * z) + 1e-100  # sin(half) / half is smooth at 0, if not there
+    half = 0.5 * np.sqrt(x * x + y * y + z * z) + 1e-100  # not 0, where sin(half) / half is 1
     share = 0.5 * np.sin(half) / half
     return _rotation_from_quaternion(np.cos(half), share * x, share * y, share * z)
 

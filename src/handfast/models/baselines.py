@@ -93,7 +93,7 @@ class DilatedDepthwise(nn.Conv2d):
     """
 
     def __init__(self, plain: nn.Conv2d) -> None:
-        """plain: of stride 1, padded by its dilation, as large a kernel as 3 x 3, no bias."""
+        """plain: 3 x 3, of stride 1, padded by its dilation, without bias."""
         super().__init__(
             plain.in_channels,
             plain.out_channels,
