@@ -281,6 +281,31 @@ def test_a_surer_hand_beside_one_that_is_followed_is_another_one(model, monkeypa
 
 
 @pytest.mark.parametrize(
+    ("seen", "told"),
+    [
+        ([(0.6, 0.45), (0.9, 0.45), (0.5, 0.45)], [0, 1, 1]),  # scores of 0.52, 0.64 and 0.47
+        ([(1.0, 0.31), (1.0, 0.6), (1.0, 0.6)], [0, 1, 1]),  # sharp enough in the mean from the second on
+    ],
+)
+def test_in_colour_a_hand_is_told_of_once_it_was_sure_and_is_sharp(
+    model, colour_model, monkeypatch, seen, told
+):
+    """In grey at once."""
+    picture = np.full((480, 640, 3), 255, np.uint8)
+    for net, expected in ((colour_model, told), (model, [1, 1, 1])):
+        tracker, hands = Tracker(net), []
+        for index, (probability, sharpness) in enumerate(seen):
+            now = replace(find(100, probability), sharpness=np.full(21, sharpness))
+            followed = [replace(now, track=old.track) for old in tracker._previous]
+            monkeypatch.setattr(tracker, "_look_closely", lambda levels, finds, followed=followed: followed)
+            monkeypatch.setattr(tracker, "_look_steadily", lambda levels, finds: finds)
+            monkeypatch.setattr(tracker, "_search", lambda levels, known, parts, now=now: [now])
+            monkeypatch.setattr(tracker, "_consistent", lambda find, side, others: find)
+            hands.append(len(tracker.step(Frame(index, index / 30, colour=picture))))
+        assert hands == expected
+
+
+@pytest.mark.parametrize(
     ("probability", "side_logit", "hands"), [(0.6, 1.0, 1), (0.6, -1.0, 2), (0.9, 1.0, 2), (0.2, -1.0, 1)]
 )
 def test_a_second_hand_of_the_same_side_has_to_be_surer(probability, side_logit, hands):

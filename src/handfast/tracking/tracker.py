@@ -38,9 +38,10 @@ BESIDE = 0.12  # of a hand's size: what is nearer to one of its key-points is a 
 # second one below SURE, or below ALIKE if it looks like one of the same side: most of these are none.
 SURE, FAINT, ALIKE = 0.5, 0.3, 0.62
 # In colour more things look a little like hands (`benchmarks/ghosts.py` counts them): all are followed, but
-# told of is one whose key-points have been sharper, in the mean over the frames. That tells them apart better
-# than their scores do.
+# told of is one whose key-points have been sharper, in the mean over the frames, and whose score has been
+# higher once.
 SHARP_IN_COLOUR, SHARPNESS_MEMORY = 0.33, 0.9
+SURE_IN_COLOUR = 0.55
 LOST = 0.8  # below this share of the best score before, something has happened
 SEARCH_EVERY = 5  # frames, while a hand is followed and another may come
 # Each close look starts from where the one before found the hand: a new one has to be homed in on.
@@ -59,8 +60,8 @@ SIDE_MEMORY = 0.8  # how much of the evidence for a side lasts to the next frame
 @dataclass(frozen=True, eq=False)
 class _Find:
     """A hand in the frame's pixels. side_logit > 0 speaks for a right hand; sharpness (K,) is the share of
-    each heat-map around its peak; looks are those that it was found in; past_sharpness is the
-    mean_sharpness of the frame before, None of a new hand."""
+    each heat-map around its peak; looks are those that it was found in; past_sharpness and past_best are the
+    mean_sharpness and the best_score of the frame before, None and 0 of a new hand."""
 
     probability: float
     sharpness: np.ndarray
@@ -70,11 +71,17 @@ class _Find:
     looks: tuple[Look, ...] = ()
     track: int = 0
     past_sharpness: float | None = None
+    past_best: float = 0.0
 
     @property
     def score(self) -> float:
         """The network's opinion and how sure its key-points look, 0..1: ghosts have blurred heat-maps."""
         return float(np.sqrt(self.probability * self.sharpness.mean()))
+
+    @property
+    def best_score(self) -> float:
+        """In this frame and those before."""
+        return max(self.score, self.past_best)
 
     @property
     def mean_sharpness(self) -> float:
@@ -141,7 +148,7 @@ class Tracker:
         return [
             _as_pose(find, side, depth_m, frame.camera, self._palm)
             for find, side in zip(self._previous, sides, strict=True)
-            if find.mean_sharpness > SHARP_IN_COLOUR or not self.model.card.in_colour
+            if _is_no_ghost(find) or not self.model.card.in_colour
         ]
 
     def _picture(self, frame: Frame, depth_m: np.ndarray | None) -> np.ndarray:
@@ -294,7 +301,9 @@ class Tracker:
         """The find with the evidence of the frames before."""
         before = next(old for old in self._previous if old.track == find.track)
         side_logit = SIDE_MEMORY * before.side_logit + find.side_logit
-        return replace(find, side_logit=side_logit, past_sharpness=before.mean_sharpness)
+        return replace(
+            find, side_logit=side_logit, past_sharpness=before.mean_sharpness, past_best=before.best_score
+        )
 
     def _numbered(self, find: _Find, gone: list[_Find]) -> _Find:
         """The find with its track: a new number, unless it is the better idea of a hand that was followed."""
@@ -303,9 +312,16 @@ class Tracker:
         for old in gone:
             if _apart(find, old) < 1.0 and old.score < find.score:
                 gone.remove(old)
-                return replace(find, track=old.track, past_sharpness=old.past_sharpness)
+                return replace(
+                    find, track=old.track, past_sharpness=old.past_sharpness, past_best=old.past_best
+                )
         self._tracks += 1
         return replace(find, track=self._tracks)
+
+
+def _is_no_ghost(find: _Find) -> bool:
+    """In colour."""
+    return find.mean_sharpness > SHARP_IN_COLOUR and find.best_score > SURE_IN_COLOUR
 
 
 def _one_of_two(left: _Find, right: _Find, side_logit: float) -> _Find:
