@@ -18,7 +18,7 @@ from handfast.structures import Frame, HandLabel, HandSample
 pytest_plugins = ["data_set_fixtures", "network_fixtures"]
 
 # How long an example takes depends on the machine, and the first one compiles.
-settings.register_profile("any-machine")
+settings.register_profile("any-machine", deadline=None)
 settings.load_profile("any-machine")
 
 DOT_PX = 4

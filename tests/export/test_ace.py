@@ -13,6 +13,7 @@ from handfast.export.ace import export_ace
 from handfast.export.card import CARD_KEY
 from handfast.models.ace import GATES, AceNet, Encoding, mix_features
 from handfast.models.cost import network_cost
+from handfast.models.dirnet import LoopNorm
 from handfast.models.dirnet_encoder import DIRNetEncoder
 from handfast.models.hourglass import HourglassEncoder
 from handfast.models.layers import averaged_down
@@ -33,15 +34,20 @@ def card_of(gate):
     }
 
 
-def random_net(gate):
-    """In evaluation mode, with weights and statistics that change everything."""
-    torch.manual_seed(0)
-    net = AceNet(HourglassEncoder(*COARSE), HourglassEncoder(*FINE), gate, features=256, hidden=32)
-    for norm in (m for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d | torch.nn.BatchNorm1d)):
+def give_statistics(net):
+    norms = (torch.nn.BatchNorm2d, torch.nn.BatchNorm1d, LoopNorm)
+    for norm in (module for module in net.modules() if isinstance(module, norms)):
         torch.nn.init.normal_(norm.running_mean, std=0.2)
         torch.nn.init.uniform_(norm.running_var, 0.5, 2)
         torch.nn.init.uniform_(norm.weight, 0.5, 1.5)
         torch.nn.init.normal_(norm.bias, std=0.2)
+
+
+def random_net(gate):
+    """In evaluation mode, with weights and statistics that change everything."""
+    torch.manual_seed(0)
+    net = AceNet(HourglassEncoder(*COARSE), HourglassEncoder(*FINE), gate, features=256, hidden=32)
+    give_statistics(net)
     with torch.no_grad():
         for parameter in [*net.gate.parameters(), *net.lstm.parameters()]:
             parameter.mul_(3)  # so that the past matters
@@ -118,7 +124,8 @@ def test_every_graph_equals_its_part_over_a_clip(net, folder, gate):
 @torch.no_grad()
 def test_encoders_with_and_without_heatmaps_give_features_alone(tmp_path):
     torch.manual_seed(0)
-    net = AceNet(HourglassEncoder(*COARSE), DIRNetEncoder(SIZE_PX, 1, 4), "gaussian", hidden=32).eval()
+    net = AceNet(HourglassEncoder(*COARSE), DIRNetEncoder(SIZE_PX, 2, 4), "gaussian", hidden=32).eval()
+    give_statistics(net)
     export_ace(net, card_of("gaussian"), tmp_path / "net")
     sessions = sessions_of(tmp_path / "net")
     outputs = {name: [out.name for out in sessions[name].get_outputs()] for name in ("coarse", "fine")}
@@ -131,6 +138,17 @@ def test_encoders_with_and_without_heatmaps_give_features_alone(tmp_path):
     }
     (features,) = sessions["fine"].run(None, given)
     np.testing.assert_allclose(features, net.fine(image).features.numpy(), atol=1e-5)
+
+
+def test_all_loops_of_an_encoder_are_one_set_of_weights(tmp_path):
+    """Three looks cost as much memory as one does, but for the attention between them."""
+    sizes = []
+    for loops in (1, 2, 3):
+        encoders = HourglassEncoder(*COARSE), DIRNetEncoder(SIZE_PX, loops, 4)
+        export_ace(AceNet(*encoders, "gaussian").eval(), card_of("gaussian"), tmp_path / str(loops))
+        weights = onnx.load(tmp_path / str(loops) / "fine.onnx").graph.initializer
+        sizes.append(sum(int(np.prod(each.dims)) for each in weights))
+    assert sizes[0] == sizes[1] == sizes[2] > 10_000
 
 
 class Foreign(torch.nn.Module):

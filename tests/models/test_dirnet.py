@@ -318,6 +318,7 @@ def exported(net, method, *inputs):
     file = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)
         part = Part(net, method).eval()
         torch.onnx.export(part, one, file, input_names=names, opset_version=17, dynamo=False)
     model = onnx.load_from_string(file.getvalue())

@@ -18,7 +18,7 @@ def started():
 
 
 @torch.inference_mode()
-def test_it_encodes_as_the_net_that_it_starts_from_does(started):
+def test_it_encodes_as_the_net_that_it_starts_from_does_with_one_normalisation(started):
     encoder, copied = started
     net = MODELS["dirnet"]()
     initialise_from(net, "dirnet")
@@ -28,10 +28,19 @@ def test_it_encodes_as_the_net_that_it_starts_from_does(started):
     image = torch.rand(2, 3, 128, 128)
     features = net.extract(image)
     _, encoded = net.refine(features, 0)
-    for loop in (1, 2):
-        _, encoded = net.refine(net.attend(features, encoded), loop)
+    for _ in range(2):
+        _, encoded = net.refine(net.attend(features, encoded), 0)
     expected = encoder.to_features(encoded.mean(dim=(2, 3)))
     torch.testing.assert_close(encoder(image).features, 0.3 * expected)
+
+
+def test_training_leaves_its_normalisation_as_it_was():
+    torch.manual_seed(0)
+    encoder = DIRNetEncoder(64, loops=1, base_channels=4, feature_size=8).train()
+    before = {name: tensor.clone() for name, tensor in encoder.named_buffers()}
+    encoder(torch.rand(4, 3, 64, 64))
+    changed = {name for name, tensor in encoder.named_buffers() if not torch.equal(tensor, before[name])}
+    assert changed and all(name.startswith("to_features") for name in changed)
 
 
 @torch.inference_mode()

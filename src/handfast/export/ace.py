@@ -4,20 +4,21 @@ drives them.
 """
 
 import copy
-import warnings
 from itertools import pairwise
 from pathlib import Path
 
 import torch
 from onnx import ModelProto
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_linear_bn_eval
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from handfast.errors import HandfastError
 from handfast.evaluation.cost import measure_cost
 from handfast.export.folder import write_graphs
 from handfast.export.onnx import traced_graph
 from handfast.models.ace import AceNet, AceState, Encoder, PoseLstm, mix_features
+from handfast.models.dirnet import Phase
+from handfast.models.dirnet_encoder import FIRST_LOOK
 from handfast.training.ace import THRESHOLD
 
 HISTORY = ("h", "h1", "h2")
@@ -129,13 +130,9 @@ def _graphs(net: AceNet) -> dict[str, ModelProto]:
             ["joints_cm", "next_h", "next_c"],
         ),
     }
-    graphs = {}
-    for name, (part, inputs, outputs) in parts.items():
-        with warnings.catch_warnings():
-            # By how much an encoder shrinks its images is a constant for images of one size.
-            warnings.simplefilter("ignore", torch.jit.TracerWarning)
-            graphs[name] = traced_graph(part.eval(), inputs, outputs)
-    return graphs
+    return {
+        name: traced_graph(part.eval(), inputs, outputs) for name, (part, inputs, outputs) in parts.items()
+    }
 
 
 def _image(encoder: Encoder) -> dict[str, Tensor]:
@@ -143,11 +140,29 @@ def _image(encoder: Encoder) -> dict[str, Tensor]:
 
 
 def _folded(encoder: Encoder) -> Encoder:
-    """A copy whose linear layers take in the normalisation behind them; of convolutions the exporter does."""
+    """A copy whose linear layers take in the normalisation behind them, and the convolutions of DIR-Net's
+    phases, which stay one set of weights for all loops; of others the exporter does."""
     encoder = copy.deepcopy(encoder)
-    for part in encoder.modules():
-        if isinstance(part, nn.Sequential):
+    for part in list(encoder.modules()):
+        if isinstance(part, Phase):
+            _fold_phase(part)
+        elif isinstance(part, nn.Sequential):
             for i, (linear, norm) in enumerate(pairwise(list(part))):
                 if isinstance(linear, nn.Linear) and isinstance(norm, nn.BatchNorm1d):
                     part[i], part[i + 1] = fuse_linear_bn_eval(linear, norm), nn.Identity()
     return encoder
+
+
+def _fold_phase(phase: Phase) -> None:
+    for convolution, norm in (("conv1", "norm1"), ("conv2", "norm2"), ("shortcut", "shortcut_norm")):
+        if getattr(phase, convolution) is not None:
+            first_look = getattr(phase, norm).of_loop(FIRST_LOOK)
+            setattr(phase, convolution, fuse_conv_bn_eval(getattr(phase, convolution), first_look))
+            setattr(phase, norm, _TakenIn())
+
+
+class _TakenIn(nn.Module):
+    """In the place of a ``LoopNorm``."""
+
+    def forward(self, x: Tensor, loop: int) -> Tensor:
+        return x

@@ -92,8 +92,9 @@ def traced_graph(net: nn.Module, inputs: Mapping[str, Tensor], output_names: Seq
     """What a net in evaluation mode does with these inputs, by name, for others of the same sizes."""
     file = io.BytesIO()
     with warnings.catch_warnings():
-        # The exporter that needs no further package is called the old one.
+        # The exporter that needs no further package is called the old one; that sizes are constants is meant.
         warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)
         torch.onnx.export(
             net,
             tuple(inputs.values()),

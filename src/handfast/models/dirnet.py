@@ -49,6 +49,12 @@ class LoopNorm(nn.Module):
             self.training,
         )
 
+    def of_loop(self, loop: int) -> nn.BatchNorm2d:
+        """One loop's by itself, in evaluation mode, which a convolution can take in."""
+        norm = nn.BatchNorm2d(self.weight.shape[1]).eval()
+        norm.load_state_dict({name: tensor[loop] for name, tensor in self.state_dict().items()}, strict=False)
+        return norm
+
 
 class Phase(nn.Module):
     """A basic residual block (He et al. 2016), normalised anew in each of ``loops`` loops."""
@@ -229,7 +235,8 @@ class DIRNet(nn.Module):
 
 def _cut(enlarged: Tensor, features: Tensor) -> Tensor:
     """Halving rounds up, so that maps enlarged again may have a row and a column too many."""
-    return enlarged[:, :, : features.shape[2], : features.shape[3]]
+    height, width = features.shape[2:]
+    return enlarged if enlarged.shape[2:] == (height, width) else enlarged[:, :, :height, :width]
 
 
 class _AsFarAs(nn.Module):

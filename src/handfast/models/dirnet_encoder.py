@@ -1,7 +1,9 @@
 """DIR-Net as an encoder of ACE: what it has understood of a crop after so many loops, as a vector.
 
 Its heads stay behind, and the gate of its own; the tensors of the rest have the names that they have in
-``dirnet``, so that a checkpoint of that starts an encoder.
+``dirnet``, so that a checkpoint of that starts an encoder. Unlike there all loops are normalised as the first
+look is, by statistics that stay as they were: so they are one set of weights, also in an exported graph, and
+a third of them is to be fetched where a frame needs the encoder once in a while.
 """
 
 from torch import Tensor, nn
@@ -10,6 +12,8 @@ from handfast.errors import HandfastError
 from handfast.models.ace import FEATURE_RANGE, Encoding
 from handfast.models.dirnet import DIRNet
 from handfast.models.layers import averaged_down
+
+FIRST_LOOK = 0  # the loop whose normalisation all have
 
 
 class DIRNetEncoder(nn.Module):
@@ -44,11 +48,18 @@ class DIRNetEncoder(nn.Module):
         )
         self.to_joints = nn.Linear(feature_size, 3 * joints)
 
+    def train(self, mode: bool = True) -> "DIRNetEncoder":
+        """What its convolutions are normalised by is never learned from batches."""
+        super().train(mode)
+        self.extractor.eval()
+        self.refiner.eval()
+        return self
+
     def forward(self, image: Tensor) -> Encoding:
         """image: (b, 3, S, S) float32, 0..1, S a multiple of input_px."""
         features = self.extractor(averaged_down(image, self.input_px))
-        encoded = self.refiner(features, 0)
-        for loop in range(1, self.loops + 1):
-            encoded = self.refiner(self.feedback(features, encoded), loop)
+        encoded = self.refiner(features, FIRST_LOOK)
+        for _ in range(self.loops):
+            encoded = self.refiner(self.feedback(features, encoded), FIRST_LOOK)
         summary = FEATURE_RANGE * self.to_features(encoded.mean(dim=(2, 3)))
         return Encoding(None, self.to_joints(summary).unflatten(1, (self.joints, 3)), summary)
