@@ -116,4 +116,4 @@ class DilatedDepthwise(nn.Conv2d):
         y = F.conv2d(x.permute(0, 3, 1, 2), self.weight, padding=1, groups=c).permute(0, 2, 3, 1)
         y = y.reshape(b, d, d, rows, columns, c).permute(0, 3, 1, 4, 2, 5)
         y = y.reshape(b, rows * d, columns * d, c)[:, :height, :width]
-        return y.permute(0, 3, 1, 2)
+        return y.contiguous().permute(0, 3, 1, 2)  # normalisation is slow on what has gaps
