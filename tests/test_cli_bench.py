@@ -171,7 +171,8 @@ def test_of_ace_a_frame_is_timed_with_the_gate_and_without(
     facts = json.loads(stdout.splitlines()[-1])
     onnxruntime, openvino = facts["reports"]
     assert onnxruntime["p_fine"] == p_fine and onnxruntime["problem"] is None
-    assert min(onnxruntime[f"{part}_ms"] for part in ("coarse", "coarse_p99", "fine", "recur", "mean", "always_fine")) > 0
+    parts = ("coarse", "coarse_p99", "fine", "recur", "mean", "always_fine")
+    assert min(onnxruntime[f"{part}_ms"] for part in parts) > 0
     assert (openvino["installed"], openvino["mean_ms"]) == (False, None)
     kept = json.loads((tmp_path / "bench.json").read_text())
     assert kept["reports"] == facts["reports"] and kept["machine"]["versions"]["onnxruntime"]
