@@ -59,24 +59,24 @@ class _Run:
 
     def __init__(self, model: AceModel) -> None:
         engines = {graph: self._noting(graph, engine) for graph, engine in model.engines.items()}
-        self.model, self.image = replace(model, engines=engines), noise(model.card)
+        self.model, self.noting, self.image = model, replace(model, engines=engines), noise(model.card)
         self.state = None
         self.frames_s: list[float] = []
         self.graphs_s: dict[str, list[float]] = {graph: [] for graph in GRAPHS["ace"]}
 
     def take_turn(self, turn_s: float) -> None:
         """One frame at least, after one that brings back into the caches what another run has put out."""
-        self._step()
+        self._step(self.model)
         end_s = perf_counter() + turn_s
         while True:
             start_s = processor_s()
-            self._step()
+            self._step(self.noting)
             self.frames_s.append(processor_s() - start_s)
             if perf_counter() >= end_s:
                 return
 
-    def _step(self) -> None:
-        _, self.state = self.model.step(self.image, self.state)
+    def _step(self, model: AceModel) -> None:
+        _, self.state = model.step(self.image, self.state)
 
     def graph_ms(self, graph: str) -> float:
         return 1000 * float(np.median(self.graphs_s[graph]))
