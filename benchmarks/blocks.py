@@ -28,7 +28,7 @@ from rich.progress import track
 from rich.table import Table as Printed
 
 from handfast.bench.compiled import find_compiler
-from handfast.bench.machine import compiler_name, processor_name
+from handfast.bench.machine import compiler_name
 from handfast.bench.measure import one_core
 from handfast.export.c.blocks import (
     MEASURED,
@@ -46,6 +46,7 @@ from handfast.export.c.fusion import Block, Conv, fuse
 from handfast.export.c.network import Network, read_network
 from handfast.export.c.targets import TARGETS
 from handfast.files import write_whole
+from handfast.processor import processor_name
 from handfast.runtime.model import IN_GREY, read_model
 from handfast.runtime.native import build_library
 

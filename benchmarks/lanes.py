@@ -40,10 +40,11 @@ from rich.progress import track
 from rich.table import Table
 
 from handfast.bench.compiled import find_compiler
-from handfast.bench.machine import compiler_name, processor_name
+from handfast.bench.machine import compiler_name
 from handfast.bench.measure import one_core, quietest_medians_s
 from handfast.export.c.targets import TARGETS
 from handfast.files import write_whole
+from handfast.processor import processor_name
 from handfast.runtime.model import IN_GREY
 from handfast.runtime.native import build_library
 

@@ -5,10 +5,10 @@ import subprocess
 from collections.abc import Iterable
 from datetime import date
 from importlib import metadata
-from pathlib import Path
 
 from handfast.bench.compiled import PEAK_FLAGS, PLAIN_FLAGS, find_compiler
 from handfast.errors import HandfastError
+from handfast.processor import processor_name
 from handfast.runtime.native import FLAGS
 
 
@@ -24,16 +24,6 @@ def machine_facts(packages: Iterable[str]) -> dict:
         "peak_flags": " ".join(PEAK_FLAGS),
         "versions": {"python": platform.python_version()} | _versions(packages),
     }
-
-
-def processor_name() -> str:
-    """As Linux tells it; elsewhere what Python knows."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or platform.machine())
 
 
 def compiler_name() -> str | None:

@@ -14,6 +14,7 @@ from handfast.data.cards import finished_card, read_shard
 from handfast.data.photos import read_listed
 from handfast.data.shards import decode_sample, locate_frames
 from handfast.errors import HandfastError
+from handfast.sensors.views import level_for
 from handfast.skeleton import SIDES
 
 # A reduced pixel is the mean of s x s: by the JPEG's own transform, faster than decoding them all.
@@ -56,11 +57,8 @@ class Pictures:
 
     def view(self, index: int, A: np.ndarray, width: int, height: int) -> np.ndarray:
         """A picture through an affine (2, 3) -> (height, width, 3) uint8 RGB, black beyond the picture."""
-        shrink = 1 / np.linalg.norm(A[:, 0])
-        level = int(np.clip(np.log2(max(shrink, 1)), 0, len(_REDUCED) - 1))
+        level, A_reduced = level_for(A, len(_REDUCED))
         reduced = _decode(self.jpegs[index], _REDUCED[level])
-        s = 2**level  # a reduced pixel's middle is x = s x_reduced + (s - 1) / 2
-        A_reduced = np.column_stack([A[:, :2] * s, A[:, 2] + A[:, :2].sum(axis=1) * (s - 1) / 2])
         return cv2.cvtColor(cv2.warpAffine(reduced, A_reduced, (width, height)), cv2.COLOR_BGR2RGB)
 
     def segmentation(self, index: int, A: np.ndarray, width: int, height: int) -> np.ndarray:

@@ -67,12 +67,17 @@ def halvings(picture: np.ndarray, smallest_width: int) -> list[np.ndarray]:
 def take_view(levels: list[np.ndarray], A: np.ndarray, width: int, height: int) -> np.ndarray:
     """A picture, as its ``halvings``, through an affine (2, 3) -> uint8, (height, width) or with 3 channels.
 
-    What shrinks is averaged first, or thin fingers would flicker: the level is one that shrinks less than
-    twofold.
+    What shrinks is averaged first, or thin fingers would flicker.
     """
+    level, A_level = level_for(A, len(levels))
+    return cv2.warpAffine(levels[level], A_level, (width, height), flags=cv2.INTER_LINEAR)
+
+
+def level_for(A: np.ndarray, levels: int) -> tuple[int, np.ndarray]:
+    """How often to halve a picture, fewer than ``levels`` times, until an affine (2, 3) shrinks it less than
+    twofold, and the affine from there."""
     shrink = 1 / np.linalg.norm(A[:, 0])
-    level = int(np.clip(np.log2(max(shrink, 1)), 0, len(levels) - 1))
+    level = int(np.clip(np.log2(max(shrink, 1)), 0, levels - 1))
     # A pixel of the level is the mean of s x s in the picture, about x = s x_level + (s - 1) / 2.
     s = 2**level
-    A_level = np.column_stack([A[:, :2] * s, A[:, 2] + A[:, :2].sum(axis=1) * (s - 1) / 2])
-    return cv2.warpAffine(levels[level], A_level, (width, height), flags=cv2.INTER_LINEAR)
+    return level, np.column_stack([A[:, :2] * s, A[:, 2] + A[:, :2].sum(axis=1) * (s - 1) / 2])

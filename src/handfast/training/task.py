@@ -68,5 +68,5 @@ class TrainingData(Protocol):
 
 
 def image_tensor(image: np.ndarray) -> Tensor:
-    """Pictures in colour (..., S, S, 3) uint8 -> (..., 3, S, S) float32, 0..1."""
+    """Pictures (..., H, W, c) uint8 -> (..., c, H, W) float32, 0..1."""
     return torch.from_numpy(image).movedim(-1, -3).float().div_(255)

@@ -22,7 +22,7 @@ from handfast.models.tofnet import (
 )
 from handfast.skeleton import SKELETONS, Skeleton
 from handfast.training.recipe import Recipe, check_choice, check_not_negative
-from handfast.training.task import Batch, Task
+from handfast.training.task import Batch, Task, image_tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +132,7 @@ class MultiTaskToFNet(Task):
             segmentation=batch["segmentation"].astype(np.int64),
             rendered=batch["rendered"],
         )
-        return image_tensor(batch["image"]), Targets(*map(torch.from_numpy, arrays))
+        return _image(batch), Targets(*map(torch.from_numpy, arrays))
 
 
 def _select(batch: Batch, skeleton: Skeleton, recipe: ToFNetRecipe) -> tuple[np.ndarray, np.ndarray]:
@@ -152,10 +152,10 @@ def _select(batch: Batch, skeleton: Skeleton, recipe: ToFNetRecipe) -> tuple[np.
     return keypoints_px, weight
 
 
-def image_tensor(image: np.ndarray) -> Tensor:
-    """(b, 120, 160) or (b, 120, 160, 3) uint8 -> (b, c, 120, 160) float32, 0..1."""
-    channels = image[:, None] if image.ndim == 3 else np.moveaxis(image, 3, 1)
-    return torch.from_numpy(np.ascontiguousarray(channels)).float() / 255
+def _image(batch: Batch) -> Tensor:
+    """-> (b, c, 120, 160)"""
+    image = batch["image"]
+    return image_tensor(image if image.ndim == 4 else image[..., None])
 
 
 @torch.inference_mode()
@@ -168,7 +168,7 @@ def validate(net: nn.Module, batches: Iterable[Batch], skeleton: Skeleton) -> di
     errors, presence, sides = [], [], []
     device = next(net.parameters()).device
     for batch in batches:
-        prediction = net(image_tensor(batch["image"]).to(device))
+        prediction = net(_image(batch).to(device))
         points_px, _ = decode_heatmaps(prediction.heatmaps.float().cpu().numpy())
         error_px = np.linalg.norm(
             map_to_input(points_px, HEATMAP_STRIDE) - skeleton.select(batch["keypoints_px"]), axis=-1
