@@ -6,6 +6,7 @@ for frame, hands in Tracker().track("clip.zip"):
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import cv2
@@ -73,7 +74,7 @@ class _Find:
     past_sharpness: float | None = None
     past_best: float = 0.0
 
-    @property
+    @cached_property
     def score(self) -> float:
         """The network's opinion and how sure its key-points look, 0..1: ghosts have blurred heat-maps."""
         return float(np.sqrt(self.probability * self.sharpness.mean()))
@@ -91,7 +92,7 @@ class _Find:
             return now
         return SHARPNESS_MEMORY * self.past_sharpness + (1 - SHARPNESS_MEMORY) * now
 
-    @property
+    @cached_property
     def size_px(self) -> float:
         return hand_size_px(without_strays(self.keypoints_px))
 
