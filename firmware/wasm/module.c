@@ -5,7 +5,7 @@
 
 #define EXPORTED(name) __attribute__((export_name(name)))
 
-static uint8_t image[NETWORK_HEIGHT][NETWORK_WIDTH];
+static uint8_t image[NETWORK_HEIGHT][NETWORK_WIDTH][NETWORK_CHANNELS];
 static float keypoints[NETWORK_HANDS][NETWORK_KEYPOINTS][4];
 static float heatmaps[NETWORK_HANDS][NETWORK_KEYPOINTS][NETWORK_MAP_HEIGHT][NETWORK_MAP_WIDTH];
 static float visibility[NETWORK_HANDS][1 + NETWORK_KEYPOINTS];
@@ -20,5 +20,5 @@ EXPORTED("heatmaps") void *heatmaps_address(void) { return heatmaps; }
 EXPORTED("heatmaps_bytes") int heatmaps_bytes(void) { return sizeof heatmaps; }
 EXPORTED("visibility") void *visibility_address(void) { return visibility; }
 
-EXPORTED("run") int run(void) { return network_run(image[0], keypoints[0][0], arena); }
-EXPORTED("maps") void maps(void) { network_maps(image[0], heatmaps[0][0][0], visibility[0], arena); }
+EXPORTED("run") int run(void) { return network_run(image[0][0], keypoints[0][0], arena); }
+EXPORTED("maps") void maps(void) { network_maps(image[0][0], heatmaps[0][0][0], visibility[0], arena); }

@@ -43,7 +43,7 @@ TRACK_EXAMPLES = (
     "handfast track depth_pngs/ --out results --intrinsics 476.0,476.0,313.7,242.8 --depth-unit-mm 0.125\n\n"
     "handfast track holiday.mp4 --out results --model dirnet\n\n"
     "handfast track holiday.mp4 --out results --model ace --gate 0.3\n\n"
-    "handfast track camera:0 --out results --model dirnet --seconds 20"
+    "handfast track camera:0 --out results --model dirnet --backend c --seconds 20"
 )
 DEMO_EXAMPLES = "[bold]Example[/]\n\nhandfast demo --out demo"
 
@@ -87,6 +87,7 @@ def track(
     overlay.mp4 (the clip with the hands drawn over it)
     and contact_sheet.png (twelve of its frames).
     Colour alone tells dirnet and ace where the joints are in space; other models need depth for that.
+    With --backend c what leads these, and dense-..., to the hands runs as C.
     """
     from handfast.sensors.sources import open_source
 

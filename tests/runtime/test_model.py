@@ -82,12 +82,6 @@ def test_both_ways_the_columns_are_mirrored_and_the_sides_swapped(card, shape):
     np.testing.assert_allclose(visibility[:, 0], (own[:, 0, 0] + 10 * flipped) / 2, rtol=1e-5)
 
 
-def test_colour_runs_without_c(tmp_path, caplog):
-    """Which has no kernel for it, and says so."""
-    model = load_model(write_model(tmp_path / "m.onnx", IN_COLOUR, channels=3), "c")
-    assert model.backend == "onnxruntime" and "grey images, not colour" in caplog.text
-
-
 def test_the_card_says_when_it_is_an_early_out_and_at_what_cost(tmp_path):
     later = {
         "early_out_logit": -1.0,

@@ -81,6 +81,19 @@ def test_the_model_runs_it_and_says_so():
 
 
 @needs_compiler
+def test_in_colour_it_is_the_same():
+    name, rng = "tofnet-rgb", np.random.default_rng(3)
+    batch = np.stack([images(3, seed) for seed in rng.integers(0, 99, 3)], axis=-1)
+    model = load_model(name, backend="c")
+    heatmaps, visibility = model.run(batch)
+    assert model.backend == "c"
+    for image, maps, logits in zip(batch, heatmaps, visibility, strict=True):
+        expected_heatmaps, expected_visibility = load_model(name).run(image[None])
+        assert np.abs(logits - expected_visibility[0]).max() < 1e-4
+        assert np.abs(maps - expected_heatmaps[0]).max() < 1e-4
+
+
+@needs_compiler
 def test_what_is_compiled_is_kept(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     native.load_native(read_model(NAME), NAME)

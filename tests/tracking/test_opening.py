@@ -18,7 +18,7 @@ from handfast.sensors.sources import open_source
 from handfast.structures import Frame, HandPose
 from handfast.tracking.crop_tracker import CropTracker
 from handfast.tracking.opening import COLOUR_FINDER, open_tracker
-from handfast.tracking.tracker import Tracker
+from handfast.tracking.tracker import DEFAULT_MODEL, Tracker
 
 CARD = {
     "name": "dirnet-narrow",
@@ -74,7 +74,7 @@ def test_a_network_on_images_tracks_by_itself():
 @pytest.mark.parametrize("name", ["dirnet-narrow", "ace-narrow"])
 def test_what_sees_colour_crops_is_led_by_a_finder(name, dirnet_folder, ace_folder, packaged_finder):
     tracker = open_tracker(dirnet_folder if name.startswith("dirnet") else ace_folder)
-    assert isinstance(tracker, CropTracker) and tracker.finder.asked_for == (COLOUR_FINDER,)
+    assert isinstance(tracker, CropTracker) and tracker.finder.asked_for == (COLOUR_FINDER, "onnxruntime")
     assert (tracker.model.card.name, tracker.model.backend) == (name, "onnxruntime")
     frame = Frame(0, 0.0, colour=np.zeros((48, 64, 3), np.uint8))
     assert [hands for _, hands in tracker.track([frame] * 3)] == [[]] * 3
@@ -93,7 +93,7 @@ def grey_ace_folder(tmp_path_factory):
 
 def test_what_sees_amplitude_crops_is_led_by_the_usual_finder(grey_ace_folder, packaged_finder):
     tracker = open_tracker(grey_ace_folder)
-    assert isinstance(tracker, CropTracker) and tracker.finder.asked_for == ()
+    assert isinstance(tracker, CropTracker) and tracker.finder.asked_for == (DEFAULT_MODEL, "onnxruntime")
     frame = Frame(0, 0.0, amplitude=np.zeros((48, 64), np.uint8))
     assert [hands for _, hands in tracker.track([frame] * 3)] == [[]] * 3
 
@@ -124,8 +124,15 @@ def test_hands_in_a_video_are_followed_with_what_ace_remembers(ace_folder, packa
 
 
 def test_dirnet_has_its_own_back_ends(dirnet_folder, packaged_finder):
-    with pytest.raises(HandfastError, match="backend 'c': expected onnxruntime, openvino"):
-        open_tracker(dirnet_folder, "c")
+    with pytest.raises(HandfastError, match="backend 'cuda': expected onnxruntime, openvino"):
+        open_tracker(dirnet_folder, "cuda")
+
+
+@pytest.mark.parametrize("name", ["dirnet", "ace", "dense-hand21"])
+def test_what_has_no_c_is_led_by_a_finder_in_c(name, dirnet_folder, ace_folder, packaged_finder):
+    tracker = open_tracker({"dirnet": dirnet_folder, "ace": ace_folder}.get(name, name), "c")
+    finder = DEFAULT_MODEL if name == "dense-hand21" else COLOUR_FINDER
+    assert tracker.finder.asked_for == (finder, "c") and tracker.model.backend == "onnxruntime"
 
 
 @pytest.mark.skipif(COLOUR_FINDER not in PACKAGED, reason=f"{COLOUR_FINDER} is not packaged")

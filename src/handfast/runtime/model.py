@@ -156,8 +156,6 @@ def open_session(content: bytes, name: str | Path) -> onnxruntime.InferenceSessi
 def _native_engine(content: bytes, card: ModelCard) -> Engine:
     from handfast.runtime.native import load_native
 
-    if card.in_colour:
-        raise HandfastError("the C takes grey images, not colour")
     network = load_native(content, card.name)
 
     def run(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

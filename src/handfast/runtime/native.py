@@ -40,11 +40,14 @@ ALIGNMENT = 64
 
 @dataclass(frozen=True, eq=False)
 class NativeNetwork:
-    """A network in C, with an arena of its own, for which several threads wait in turn."""
+    """A network in C, with an arena of its own, for which several threads wait in turn.
+
+    image_shape: (H, W), in colour (H, W, 3).
+    """
 
     library: ctypes.CDLL
     symbol: str
-    input_size: tuple[int, int]
+    image_shape: tuple[int, ...]
     map_size: tuple[int, int]
     keypoints_per_hand: int
     arena: np.ndarray
@@ -56,7 +59,7 @@ class NativeNetwork:
         return self.arena.nbytes
 
     def maps(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(H, W) uint8 -> logits as of the ONNX model: (2, K, h, w) and (2, 1 + K) float32."""
+        """An image, uint8 -> logits as of the ONNX model: (2, K, h, w) and (2, 1 + K) float32."""
         width, height = self.map_size
         heatmaps = np.empty((2, self.keypoints_per_hand, height, width), np.float32)
         visibility = np.empty((2, 1 + self.keypoints_per_hand), np.float32)
@@ -66,19 +69,17 @@ class NativeNetwork:
         return heatmaps, visibility
 
     def keypoints(self, image: np.ndarray) -> tuple[int, np.ndarray]:
-        """(H, W) uint8 -> bit 0 for a left and 1 for a right hand, and (2, K, 4) float32: x, y in pixels, how
-        visible, and the heat-map's share around its peak; zeros for a hand that is not there."""
+        """An image, uint8 -> bit 0 for a left and 1 for a right hand, and (2, K, 4) float32: x, y in pixels,
+        how visible, and the heat-map's share around its peak; zeros for a hand that is not there."""
         points = np.empty((2, self.keypoints_per_hand, 4), np.float32)
         image = self._checked(image)
         with self.lock:
             return self._function("run")(_at(image), _at(points), _at(self.arena)), points
 
     def _checked(self, image: np.ndarray) -> np.ndarray:
-        if image.dtype != np.uint8 or image.shape != self.input_size[::-1]:
-            raise HandfastError(
-                f"expected an image of {self.input_size[1]} x {self.input_size[0]} uint8, got "
-                f"{' x '.join(map(str, image.shape))} {image.dtype}"
-            )
+        if image.dtype != np.uint8 or image.shape != self.image_shape:
+            expected, got = (" x ".join(map(str, shape)) for shape in (self.image_shape, image.shape))
+            raise HandfastError(f"expected an image of {expected} uint8, got {got} {image.dtype}")
         return np.ascontiguousarray(image)
 
     def _function(self, name: str) -> ctypes._CFuncPtr:
@@ -98,7 +99,7 @@ def load_native(content: bytes, name: str, int8: bool = False) -> NativeNetwork:
 
     compiler, network = find_compiler(), read_network(content, name)
     if int8:
-        quantised = _calibrated(network, content)
+        quantised = _calibrated(network, content, name)
         texts = emit_int8(quantised, name, _target(compiler, INT8_MACROS))
         weight_bytes = quantised.weight_bytes
     else:
@@ -115,12 +116,12 @@ def load_native(content: bytes, name: str, int8: bool = False) -> NativeNetwork:
         ) from error
     arena_bytes = getattr(library, f"{symbol}_arena_bytes")
     arena_bytes.restype = ctypes.c_size_t
-    _, height, width = network.shapes[network.image]
+    channels, height, width = network.shapes[network.image]
     _, map_height, map_width = network.shapes[network.heatmaps]
     return NativeNetwork(
         library,
         symbol,
-        (width, height),
+        (height, width) if channels == 1 else (height, width, channels),
         (map_width, map_height),
         network.keypoints_per_hand,
         _aligned(arena_bytes()),
@@ -128,15 +129,14 @@ def load_native(content: bytes, name: str, int8: bool = False) -> NativeNetwork:
     )
 
 
-def _calibrated(network: "Network", content: bytes) -> "QuantisedNetwork":
+def _calibrated(network: "Network", content: bytes, name: str) -> "QuantisedNetwork":
     """A network in 8-bit integers. The ranges of its maps are measured once for a file's content."""
-    from handfast.compression.calibration import VERSION, calibration_images
+    from handfast.compression.calibration import VERSION, calibration_images, grey_size
     from handfast.compression.quantise import measure_ranges, quantise_within
 
     ranges_file = _cache() / f"ranges-{VERSION}-{hashlib.sha256(content).hexdigest()[:16]}.json"
     if not ranges_file.is_file():
-        _, height, width = network.shapes[network.image]
-        ranges = measure_ranges(network, calibration_images(width, height))
+        ranges = measure_ranges(network, calibration_images(*grey_size(network, name)))
         write_whole(ranges_file, json.dumps(ranges).encode())
     return quantise_within(network, json.loads(ranges_file.read_bytes()))
 

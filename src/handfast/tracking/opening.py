@@ -5,11 +5,11 @@ from pathlib import Path
 from handfast.runtime.ace import AceModel
 from handfast.runtime.dense import DenseModel
 from handfast.runtime.dirnet import RefinementModel
-from handfast.runtime.model import BACKENDS
+from handfast.runtime.model import BACKENDS, ON_CROPS, read_card
 from handfast.runtime.opening import open_network
 from handfast.tracking.crop_tracker import CropTracker
 from handfast.tracking.dense_tracker import DenseTracker
-from handfast.tracking.tracker import Tracker
+from handfast.tracking.tracker import DEFAULT_MODEL, Tracker
 
 COLOUR_FINDER = "tofnet-rgb"
 
@@ -20,14 +20,23 @@ def open_tracker(
     """For a packaged model, a model file or a folder of several, of any family.
 
     backend, gate: what runs it and how it decides, as for ``open_network``. What runs on crops is led to the
-    hands by packaged trackers of key-points, in ONNX Runtime. Raises HandfastError as ``open_network`` does.
+    hands by packaged trackers of key-points, in ONNX Runtime; with c these run as that, and what there is no
+    C for in ONNX Runtime. Raises HandfastError as ``open_network`` does.
     """
+    of_finder = "c" if backend == "c" else BACKENDS[0]
+    if backend == "c" and _is_on_crops(model):
+        backend = BACKENDS[0]
     match open_network(model, backend, gate):
         case DenseModel() as dense:
-            return DenseTracker(dense, Tracker())
+            return DenseTracker(dense, Tracker(DEFAULT_MODEL, of_finder))
         case RefinementModel() as dirnet:
-            return CropTracker(dirnet, Tracker(COLOUR_FINDER))
+            return CropTracker(dirnet, Tracker(COLOUR_FINDER, of_finder))
         case AceModel() as ace:
-            return CropTracker(ace, Tracker(COLOUR_FINDER) if ace.card.in_colour else Tracker())
+            finder = COLOUR_FINDER if ace.card.in_colour else DEFAULT_MODEL
+            return CropTracker(ace, Tracker(finder, of_finder))
         case whole_images:
             return Tracker(whole_images)
+
+
+def _is_on_crops(model: str | Path) -> bool:
+    return str(model).endswith(".xml") or read_card(model).family in ON_CROPS

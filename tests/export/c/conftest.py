@@ -38,10 +38,10 @@ NEEDED_MACROS = {
 class NetBuilder:
     """An ONNX network, layer by layer: methods append one and give the name of what it makes."""
 
-    def __init__(self, height, width, seed=0):
+    def __init__(self, height, width, seed=0, channels=1):
         self.rng = np.random.default_rng(seed)
         self.nodes, self.weights = [], []
-        self.shapes = {"image": (1, height, width)}
+        self.shapes = {"image": (channels, height, width)}
 
     def node(self, operator, inputs, shape, **attributes):
         name = f"{operator.lower()}{len(self.nodes)}"
@@ -178,7 +178,8 @@ class Compiled:
         self.folder = folder
 
     def run(self, content, build, images, table=None):
-        """images: (n, H, W) uint8; table: of blocks. Skips the test where a build cannot be made or run."""
+        """images: (n, H, W) or (n, H, W, 3) uint8; table: of blocks. Skips the test where a build cannot be
+        made or run."""
         if reason := self.missing(build):
             pytest.skip(reason)
         done = subprocess.run(
@@ -237,14 +238,14 @@ class Compiled:
 def answers_of_onnx_runtime(content, images):
     session = onnxruntime.InferenceSession(content)
     answers = [
-        session.run(["heatmaps", "visibility"], {"image": image[None, None].astype(np.float32) / 255})
-        for image in images
+        session.run(["heatmaps", "visibility"], {"image": image[None].astype(np.float32) / 255})
+        for image in (images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2))
     ]
     return Answers(*(np.concatenate(part) for part in zip(*answers, strict=True)))
 
 
-def random_images(height, width, n=3, seed=0):
-    return np.random.default_rng(seed).integers(0, 256, (n, height, width), np.uint8)
+def random_images(height, width, n=3, seed=0, channels=()):
+    return np.random.default_rng(seed).integers(0, 256, (n, height, width, *channels), np.uint8)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@
 #include "net.h"
 
 #define PAGE ((size_t)65536) /* no processor has larger ones */
-#define PIXELS ((size_t)NET_WIDTH * NET_HEIGHT)
+#define BYTES ((size_t)NET_WIDTH * NET_HEIGHT * NET_CHANNELS)
 #define MAPS ((size_t)NET_HANDS * NET_KEYPOINTS * NET_MAP_WIDTH * NET_MAP_HEIGHT)
 #define LOGITS ((size_t)NET_HANDS * (1 + NET_KEYPOINTS))
 #define POINTS ((size_t)NET_HANDS * NET_KEYPOINTS * 4)
@@ -43,12 +43,12 @@ static void put(const void *numbers, size_t bytes)
 int main(void)
 {
     for (int at_end = 0;; at_end = !at_end) {
-        uint8_t *const image = fenced(PIXELS, 1, at_end), *const arena = fenced(NET_ARENA_BYTES, 64, at_end);
+        uint8_t *const image = fenced(BYTES, 1, at_end), *const arena = fenced(NET_ARENA_BYTES, 64, at_end);
         float *const heatmaps = fenced(MAPS * sizeof(float), 4, at_end);
         float *const visibility = fenced(LOGITS * sizeof(float), 4, at_end);
         float *const keypoints = fenced(POINTS * sizeof(float), 4, at_end);
 
-        if (fread(image, 1, PIXELS, stdin) != PIXELS)
+        if (fread(image, 1, BYTES, stdin) != BYTES)
             return net_arena_bytes() != NET_ARENA_BYTES;
         net_maps(image, heatmaps, visibility, noisy(arena));
         const int found = net_run(image, keypoints, noisy(arena));

@@ -203,9 +203,9 @@ def test_maps_that_are_read_in_odd_ways_are_right_or_refused(nets, compiled, lay
         assert_equal(compiled.run(content, "generic", images), nets.answers(content, images))
 
 
-def all_kinds(nets, height, width, **options):
+def all_kinds(nets, height, width, channels=1, **options):
     """A network with a bit of everything, as deep as the size allows."""
-    net = nets.Builder(height, width)
+    net = nets.Builder(height, width, channels=channels)
     x = net.stem(5)
     x = net.concat(net.unit(x, 1, 3, middle=3), net.conv(x, 3, relu=True))
     small = net.pool(x) if min(net.shapes[x][1:]) > 1 else net.conv(x, 8, relu=True)
@@ -223,6 +223,14 @@ def test_odd_sizes(nets, compiled, size, build):
     content, images = all_kinds(nets, *size), nets.random_images(*size, n=2)
     got = compiled.run(content, build, images)
     assert_equal(got, nets.answers(content, images))
+
+
+@pytest.mark.parametrize("build", ["sanitized", "avx2", "avx512", "neon"])
+@pytest.mark.parametrize("size", [(4, 4), (36, 12), (24, 68)])
+def test_images_in_colour(nets, compiled, size, build):
+    content = all_kinds(nets, *size, channels=3)
+    images = nets.random_images(*size, n=2, channels=(3,))
+    assert_equal(compiled.run(content, build, images), nets.answers(content, images))
 
 
 def found_in(answers):

@@ -70,6 +70,20 @@ def test_the_golden_test_passes_and_fails_for_another_point(written, tmp_path, i
     assert done.returncode != 0 and done.stdout.splitlines()[-1] == "FAIL"
 
 
+def test_a_network_that_sees_colour_has_a_golden_frame_in_colour(tmp_path):
+    write_c(read_model("tofnet-rgb"), "tofnet-rgb", "generic", tmp_path)
+    golden = golden_of(read_model("tofnet-rgb"))
+    assert golden.image.shape == (120, 160, 3) and golden.found
+    done = make(tmp_path, "test")
+    assert (done.returncode, done.stderr) == (0, "") and done.stdout.splitlines()[-1] == "PASS"
+
+
+def test_a_network_that_sees_colour_has_no_8_bits(tmp_path):
+    with pytest.raises(HandfastError, match="model tofnet-rgb: sees colour"):
+        write_c(read_model("tofnet-rgb"), "tofnet-rgb", "generic", tmp_path / "out", int8=True)
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_golden_frame_shows_both_hands():
     golden = golden_of(read_model(NAME))
     assert golden.image.shape == (120, 160) and golden.image.dtype == np.uint8

@@ -209,6 +209,14 @@ def test_images_whose_sides_are_no_multiples_of_four_are_refused(nets, size):
         fuse(read_network(net.model(net.conv(x, 4), x), "net"), "net")
 
 
+@pytest.mark.parametrize("channels", [2, 4])
+def test_images_that_are_neither_grey_nor_in_colour_are_refused(nets, channels):
+    net = nets.Builder(20, 68, channels=channels)
+    x = net.stem(4)
+    with pytest.raises(HandfastError, match="model net: layer conv0: "):
+        fuse(read_network(net.model(net.conv(x, 4), x), "net"), "net")
+
+
 def test_an_image_that_more_than_the_stem_reads_is_refused(nets):
     net = nets.Builder(20, 68)
     x = net.conv("image", 4, 3, relu=True)

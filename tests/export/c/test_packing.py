@@ -71,6 +71,12 @@ def test_the_stem_takes_bytes_for_0_to_1():
     np.testing.assert_array_equal(packed, [0.5, *range(9), 0.25, *range(9, 18)])
 
 
+def test_the_stem_takes_colours_one_after_the_other():
+    weight = 255 * np.arange(27).reshape(1, 3, 3, 3)
+    packed = pack_stem(convolution(weight, [0.5], stride=2))
+    np.testing.assert_array_equal(packed, [0.5, *range(27)])
+
+
 def test_a_phase_of_an_up_sampled_map_sees_sums_of_weights():
     weight = np.array([[1, 2, 4], [8, 16, 32], [64, 128, 256]])[None, None]
     packed = pack_upsampling(convolution(weight, [7]))

@@ -48,12 +48,10 @@ def _run(run: Run, step: Step, network: Network, plan: Plan) -> Call:
     target = plan.place(run.target)
     match step:
         case Stem():
-            _, height, width = network.shapes[step.source]
-            text = f"stem(image, {{}}, {{}}, {{}}, {{}}, {{}}, weights_{run.index}, arena + {{}}, {{}});"
+            _, height, _ = network.shapes[step.source]
+            text = f"stem(image, {{}}, {{}}, {{}}, {{}}, weights_{run.index}, arena + {{}}, {{}});"
             filters = len(step.convolution.weight)
-            return Call(
-                text, (width, height, run.map_row, run.target.count, filters, target.offset, target.plane)
-            )
+            return Call(text, (height, run.map_row, run.target.count, filters, target.offset, target.plane))
         case Conv():
             return _convolution(run, step, network, plan)
         case UpsampleDepthwise():

@@ -105,6 +105,7 @@ def _edges(step: Step, network: Network) -> list[tuple[int, int]]:
 
 def _code(stem: str, network: Network, steps: Sequence[Step], plan: Plan, target: Target) -> str:
     visibility = plan.place_of(network.visibility).offset
+    channels, _, width = network.shapes[network.image]
     encoder, decoder = (
         as_lines([call_of(operation, network, steps, plan) for operation in part])
         for part in (plan.operations[: plan.before_early_out], plan.operations[plan.before_early_out :])
@@ -119,6 +120,8 @@ def _code(stem: str, network: Network, steps: Sequence[Step], plan: Plan, target
 #include "convolution.h"
 #include "repeat.h"
 
+#define STEM_CHANNELS {channels}
+#define STEM_WIDTH {width}
 #include "maps.h"
 #include "stem.h"
 #include "keypoints.h"

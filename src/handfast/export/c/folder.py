@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 
 from handfast.codecs import decode_heatmaps, map_to_input
-from handfast.compression.calibration import calibration_images
+from handfast.compression.calibration import calibration_images, grey_size
 from handfast.compression.integer import integer_logits
 from handfast.compression.quantise import QuantisedNetwork, quantise
 from handfast.export.c.emit import emit
@@ -28,12 +28,14 @@ TEMPLATES = files("handfast") / "export" / "c" / "templates"
 EMULATED = {"neon": ("-static", "qemu-aarch64")}
 # Processors without an operating system, of which make compiles the network alone.
 BARE = ("mve", "wasm", "cortex-m4")
+SKIN_TINT = np.array([1.0, 0.75, 0.6])  # red, green and blue of a grey picture for a network that sees colour
 
 
 @dataclass(frozen=True, eq=False)
 class Golden:
-    """A picture (H, W) uint8, and what should be found in it: bit 0 a left and bit 1 a right hand; keypoints
-    (2, K, 4) float32: x and y in pixels, visible and sharpness, zeros for a hand that is not there.
+    """A picture (H, W) or (H, W, 3) uint8, and what should be found in it: bit 0 a left and bit 1 a right
+    hand; keypoints (2, K, 4) float32: x and y in pixels, visible and sharpness, zeros for a hand that is not
+    there.
 
     tolerance: how far off C may be. found_by: what has found them.
     """
@@ -62,8 +64,7 @@ def write_c(content: bytes, name: str, target: str, folder: Path, int8: bool = F
     """
     stem, network = identifier(name), read_network(content, name)
     if int8:
-        height, width = network.shapes[network.image][1:]
-        quantised = quantise(network, calibration_images(width, height))
+        quantised = quantise(network, calibration_images(*grey_size(network, name)))
         texts, golden = emit_int8(quantised, name, target), golden_of_integers(quantised)
         flags, weight_bytes = BYTE_FLAGS.get(target, ""), quantised.weight_bytes
     else:
@@ -81,10 +82,12 @@ def golden_of(content: bytes) -> Golden:
     """What ONNX Runtime and ``codecs`` find in the first frame of the packaged clip."""
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     (given,) = session.get_inputs()
-    image = _first_frame(*given.shape[:1:-1])
-    (heatmaps,), (visibility,) = session.run(
-        ["heatmaps", "visibility"], {given.name: image[None, None].astype(np.float32) / 255}
-    )
+    _, channels, height, width = given.shape
+    image = _first_frame(width, height)
+    if channels == 3:
+        image = (image[..., None] * SKIN_TINT).astype(np.uint8)
+    floats = image.reshape(1, height, width, channels).transpose(0, 3, 1, 2).astype(np.float32) / 255
+    (heatmaps,), (visibility,) = session.run(["heatmaps", "visibility"], {given.name: floats})
     return Golden(image, *_found(image, heatmaps, visibility), 1e-3, "ONNX Runtime")
 
 
@@ -139,7 +142,7 @@ def _golden_header(stem: str, golden: Golden) -> str:
     sizes = "".join(
         f"#define NETWORK_{size} {upper}_{size}\n" for size in ("HANDS", "KEYPOINTS", "ARENA_BYTES")
     )
-    rows = ",\n".join(", ".join(map(str, row)) for row in golden.image)
+    rows = ",\n".join(", ".join(map(str, row.ravel())) for row in golden.image)
     points = ",\n".join(
         ", ".join(f"{value.item().hex()}f" for value in point) for point in golden.keypoints.reshape(-1, 4)
     )

@@ -185,8 +185,8 @@ class _Fusion:
         pool = self._only_reader(layer.target)
         channels, height, width = self.network.shapes[layer.source]
         if (
-            (layer.kernel, layer.pad, layer.dilation, layer.groups, layer.relu, channels)
-            != (3, 1, 1, 1, True, 1)
+            (layer.kernel, layer.pad, layer.dilation, layer.groups, layer.relu) != (3, 1, 1, 1, True)
+            or channels not in (1, 3)
             or not isinstance(pool, MaxPool)
             or layer.source != self.network.image
             or height % 4

@@ -14,11 +14,12 @@ def literal(value: float) -> str:
 
 
 def header(stem: str, network: Network | QuantisedNetwork, arena_bytes: int) -> str:
-    _, height, width = network.shapes[network.image]
+    channels, height, width = network.shapes[network.image]
     upper, k = stem.upper(), network.keypoints_per_hand
+    pixels = "bytes" if channels == 1 else "pixels, each a red, a green and a blue byte"
     _, map_height, map_width = network.shapes[network.heatmaps]
     return f"""\
-/* {stem}: key-points of hands from an image of {width} x {height} bytes. */
+/* {stem}: key-points of hands from an image of {width} x {height} {pixels}. */
 #ifndef {upper}_H
 #define {upper}_H
 
@@ -27,6 +28,7 @@ def header(stem: str, network: Network | QuantisedNetwork, arena_bytes: int) -> 
 
 #define {upper}_WIDTH {width}
 #define {upper}_HEIGHT {height}
+#define {upper}_CHANNELS {channels}
 #define {upper}_HANDS 2
 #define {upper}_KEYPOINTS {k}
 #define {upper}_MAP_WIDTH {map_width}
@@ -36,7 +38,7 @@ def header(stem: str, network: Network | QuantisedNetwork, arena_bytes: int) -> 
 /* {upper}_ARENA_BYTES */
 size_t {stem}_arena_bytes(void);
 
-/* image: rows of bytes. keypoints: [2 hands: left, right][{k}][4]: x and y in pixels of the image, whether
+/* image: rows of {pixels}. keypoints: [2 hands: left, right][{k}][4]: x and y in pixels of the image, whether
  * it can be seen, 0..1, and the share of its heat-map around the peak, 0..1. Returns bit 0 for a left and bit
  * 1 for a right hand; the rows of a hand that is not there are zeros. arena: {upper}_ARENA_BYTES, aligned to
  * 64 bytes; what it holds does not matter before or after. Reentrant: one arena a call. */

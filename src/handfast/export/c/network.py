@@ -105,8 +105,9 @@ def sources_of(layer: Layer) -> tuple[str, ...]:
 class Network:
     """Layers in the order in which they run, each after all that it reads.
 
-    shapes: of every map by name. image, heatmaps, visibility: the names of the input (1, H, W), 0..1, and of
-    the outputs, logits: (2 K, h, w) and (2 (1 + K), 1, 1), the left hand's channels before the right's.
+    shapes: of every map by name. image, heatmaps, visibility: the names of the input (1, H, W), in colour
+    (3, H, W), 0..1, and of the outputs, logits: (2 K, h, w) and (2 (1 + K), 1, 1), the left hand's channels
+    before the right's.
     Layers from ``decoder_start`` on serve the heat-maps alone; they need not run where no hand's presence
     logit, the first of its 1 + K, is above ``early_out_logit``. None: they always run.
     """

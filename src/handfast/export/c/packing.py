@@ -45,8 +45,8 @@ def _group_of(tail: Convolution, group: int) -> np.ndarray:
 
 
 def pack_stem(conv: Convolution) -> np.ndarray:
-    """Each filter's bias and its weights for pixels of 0..255; float32 (n,)."""
-    weight = conv.weight.reshape(len(conv.weight), 9).astype(np.float64) / 255
+    """Each filter's bias and its weights [channel][row][column] for pixels of 0..255; float32 (n,)."""
+    weight = conv.weight.reshape(len(conv.weight), -1).astype(np.float64) / 255
     return np.concatenate([conv.bias[:, None], weight], axis=1).astype(np.float32).ravel()
 
 
