@@ -33,8 +33,8 @@ Model = Annotated[
 Backend = Annotated[
     str,
     typer.Option(
-        help="What runs the model: onnxruntime; of tofnet-... also c, twice as fast, compiled on first use; of "
-        "dense-..., dirnet and ace also openvino.",
+        help="What runs the model: onnxruntime; of tofnet-... also c, twice as fast, compiled on first use; "
+        "of dense-..., dirnet and ace also openvino.",
         metavar="NAME",
     ),
 ]
