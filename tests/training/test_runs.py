@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from handfast.data.colour_batches import ColourBatches, ColourMix
+from handfast.errors import HandfastError
 from handfast.training.checkpoint import load_checkpoint, read_tensors
 from handfast.training.dirnet import DIRNetRecipe
+from handfast.training.families import load_recipe
 from handfast.training.loop import MODEL_FILE
 from handfast.training.runs import runs_of, train_recipe
 from handfast.training.tofnet import ToFNetRecipe
@@ -54,6 +56,12 @@ def test_a_recipe_of_one_named_run_leaves_its_network_too(recipe, dotted_folder,
     train_recipe(recipe, dotted_folder, None, tmp_path, 1, said.append)
     (name,) = runs_of(recipe)
     assert said == [] and (tmp_path / MODEL_FILE).read_bytes() == (tmp_path / name / MODEL_FILE).read_bytes()
+
+
+def test_photos_that_no_run_takes_are_refused(tmp_path):
+    recipe = replace(load_recipe("ace"), coarse="coarse.safetensors", fine="fine.safetensors")
+    with pytest.raises(HandfastError, match=r"ace: photos teach its encoders.*leave --photos out"):
+        train_recipe(recipe, tmp_path, tmp_path, tmp_path / "run", 1, print)
 
 
 class Killed(Exception):

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from handfast.errors import HandfastError
 from handfast.files import write_whole
 from handfast.training.ace import AceRecipe, ace_runs
 from handfast.training.dirnet import DIRNetRecipe, dirnet_runs
@@ -36,9 +37,14 @@ def train_recipe(
 
     photos: labelled photos to mix in. scenes: pictures without hands. ``run_dir`` gets model.safetensors, and
     a folder for each run that has a name, as ``loop.train`` makes them. say: gets a line whenever one of
-    several begins. Raises HandfastError as ``open_data`` and ``loop.train`` do.
+    several begins. Raises HandfastError for photos that no run takes, and as ``open_data`` and ``loop.train``
+    do.
     """
     runs = runs_of(recipe)
+    if photos is not None and all(isinstance(run, AceRecipe) for run in runs.values()):
+        raise HandfastError(
+            f"{recipe.model}: photos teach its encoders, and this recipe trains none; leave --photos out"
+        )
     for number, (name, run) in enumerate(runs.items(), start=1):
         if len(runs) > 1:
             say(f"{name}: run {number} of {len(runs)}")
