@@ -114,6 +114,7 @@ def test_a_colour_clip_from_end_to_end(colour_clip, tmp_path, handfast_command, 
     out = tmp_path / "out"
     code, stdout, stderr = handfast_command("track", colour_clip, "--out", out, "--model", model)
     assert (code, stderr) == (0, "") and effort in stdout
+    assert "led by tofnet-rgb (onnxruntime)" in " ".join(stdout.split())
     records = [json.loads(line) for line in (out / "hands.jsonl").read_text().splitlines()]
     hands = [hand for record in records for hand in record["hands"]]
     assert len(hands) >= 5  # as of six frames
@@ -127,7 +128,9 @@ def test_the_gate_is_told_what_to_do(colour_clip, tmp_path, handfast_command):
         code, stdout, _ = handfast_command(
             "track", colour_clip, "--out", tmp_path / gate, "--model", "ace", "--gate", gate, "--json"
         )
-        assert (code, json.loads(stdout)["effort"]) == (0, expected)
+        summary = json.loads(stdout)
+        assert (code, summary["effort"]) == (0, expected)
+        assert (summary["finder"], summary["finder_backend"]) == ("tofnet-rgb", "onnxruntime")
     code, _, stderr = handfast_command(
         "track", colour_clip, "--out", tmp_path / "b", "--model", "tofnet-rgb", "--gate", "0.3"
     )

@@ -1,5 +1,6 @@
 """The ``handfast`` command: the app, whose commands have a file each, and its entry."""
 
+import logging
 import os
 import sys
 from typing import Annotated
@@ -72,6 +73,13 @@ def _program(
 ) -> None:
     """Find hands in depth, infrared, time-of-flight and colour images, on any laptop processor."""
     _silence_codecs()
+    _show_notes()
+
+
+def _show_notes() -> None:
+    """Let this package's own notes, of what takes long, pass to stderr as its warnings do."""
+    logging.lastResort.setLevel(logging.INFO)
+    logging.getLogger("handfast").setLevel(logging.INFO)
 
 
 def _silence_codecs() -> None:

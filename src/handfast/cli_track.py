@@ -129,6 +129,8 @@ def _track(
     """Track a source, or as much of it as asked for, write the results, say what was found."""
     from handfast.runtime.ace import AceModel
     from handfast.sensors.sources import CameraSource
+    from handfast.tracking.crop_tracker import CropTracker
+    from handfast.tracking.dense_tracker import DenseTracker
     from handfast.tracking.opening import open_tracker
     from handfast.tracking.outputs import ResultWriter, write_results
 
@@ -159,6 +161,9 @@ def _track(
         "out": str(out),
         "outputs": [str(path) for path in writer.outputs],
     }
+    if isinstance(tracker, CropTracker | DenseTracker):
+        finder = tracker.finder.model
+        summary |= {"finder": finder.card.name, "finder_backend": finder.backend}
     if as_json:
         print(json.dumps(summary))
     else:
@@ -223,6 +228,7 @@ def _print_summary(summary: dict, effort: str) -> None:
     rows = [
         ("source", summary["source"]),
         ("model", f"{summary['model']} ({summary['backend']})"),
+        *([("led by", f"{summary['finder']} ({summary['finder_backend']})")] if "finder" in summary else []),
         ("frames", f"{summary['frames']}{skipped}"),
         ("speed", f"{summary['frames_per_s']:.0f} frames/s"),
         ("frames with a hand", f"{summary['frames_with_hand']} ({share:.0%})"),

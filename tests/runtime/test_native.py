@@ -1,5 +1,6 @@
 """Networks as machine code: compiled once, the same as ONNX Runtime, and without a compiler not there."""
 
+import logging
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -94,13 +95,15 @@ def test_in_colour_it_is_the_same():
 
 
 @needs_compiler
-def test_what_is_compiled_is_kept(tmp_path, monkeypatch):
+def test_what_is_compiled_is_said_and_kept(tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    caplog.set_level(logging.INFO, "handfast")
     native.load_native(read_model(NAME), NAME)
     (library,) = (tmp_path / "handfast").iterdir()
     before = library.stat().st_mtime_ns
     native.load_native(read_model(NAME), NAME)
     assert library.stat().st_mtime_ns == before
+    assert caplog.messages == ["compiling tofnet_tof8.c for this processor, which is done once"]
 
 
 @pytest.fixture

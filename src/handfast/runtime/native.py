@@ -6,6 +6,7 @@ Beside the libraries the cache keeps what calibration for 8 bits has measured of
 import ctypes
 import hashlib
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -36,6 +37,8 @@ TARGET_MACROS = {
 }
 INT8_MACROS = {"avx512": ("__AVX512VNNI__",)}  # in 8-bit integers these too
 ALIGNMENT = 64
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,6 +164,7 @@ def build_library(compiler: str, texts: Mapping[str, str], main: str, flags: tup
         return library
     try:
         cache.mkdir(parents=True, exist_ok=True)
+        _log.info("compiling %s for this processor, which is done once", main)
         with tempfile.TemporaryDirectory(dir=cache) as folder:
             for file, text in texts.items():
                 (Path(folder) / file).write_text(text, encoding="utf-8")
