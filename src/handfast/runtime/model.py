@@ -101,8 +101,9 @@ class Model:
         """
         heatmaps, visibility = self.run(np.concatenate([images, images[:, :, ::-1]]))
         n = len(images)
-        mirrored = heatmaps[n:, ::-1, :, :, ::-1], visibility[n:, ::-1]
-        return (heatmaps[:n] + mirrored[0]) / 2, (visibility[:n] + mirrored[1]) / 2
+        both = heatmaps[:n] + heatmaps[n:, ::-1, :, :, ::-1]
+        both /= 2
+        return both, (visibility[:n] + visibility[n:, ::-1]) / 2
 
 
 def load_model(name_or_path: str | Path = PACKAGED[0], backend: str = BACKENDS[0]) -> Model:
@@ -156,13 +157,7 @@ def open_session(content: bytes, name: str | Path) -> onnxruntime.InferenceSessi
 def _native_engine(content: bytes, card: ModelCard) -> Engine:
     from handfast.runtime.native import load_native
 
-    network = load_native(content, card.name)
-
-    def run(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        heatmaps, visibility = zip(*map(network.maps, images), strict=True)
-        return np.stack(heatmaps), np.stack(visibility)
-
-    return run
+    return load_native(content, card.name).maps_of
 
 
 def read_model(name_or_path: str | Path) -> bytes:

@@ -63,12 +63,18 @@ class NativeNetwork:
 
     def maps(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """An image, uint8 -> logits as of the ONNX model: (2, K, h, w) and (2, 1 + K) float32."""
+        (heatmaps,), (visibility,) = self.maps_of(image[None])
+        return heatmaps, visibility
+
+    def maps_of(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The same of each of n images: (n, 2, K, h, w) and (n, 2, 1 + K)."""
         width, height = self.map_size
-        heatmaps = np.empty((2, self.keypoints_per_hand, height, width), np.float32)
-        visibility = np.empty((2, 1 + self.keypoints_per_hand), np.float32)
-        image = self._checked(image)
-        with self.lock:
-            self._function("maps")(_at(image), _at(heatmaps), _at(visibility), _at(self.arena))
+        heatmaps = np.empty((len(images), 2, self.keypoints_per_hand, height, width), np.float32)
+        visibility = np.empty((len(images), 2, 1 + self.keypoints_per_hand), np.float32)
+        function = self._function("maps")
+        for image, maps, logits in zip(map(self._checked, images), heatmaps, visibility, strict=True):
+            with self.lock:
+                function(_at(image), _at(maps), _at(logits), _at(self.arena))
         return heatmaps, visibility
 
     def keypoints(self, image: np.ndarray) -> tuple[int, np.ndarray]:
