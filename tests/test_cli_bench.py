@@ -218,6 +218,9 @@ def test_what_cannot_be_done_is_said_in_one_line(bench, arguments, complaint):
     assert stderr.startswith(complaint) and stderr.count("\n") == 1
 
 
-def test_a_network_on_colour_images_is_refused(handfast_command):
-    code, _, stderr = handfast_command("bench", "tofnet-rgb")
-    assert code == 2 and "it takes colour; the engines are timed on grey images" in stderr
+def test_a_network_that_sees_colour_is_timed_but_in_8_bits(handfast_command):
+    arguments = ("--backends", "c-int8,onnxruntime", "--rounds", "2", "--seconds", "0.01", "--json")
+    code, stdout, _ = handfast_command("bench", "tofnet-rgb", *arguments)
+    rows = {row["backend"]: row for row in json.loads(stdout.splitlines()[-1])["rows"]}
+    assert code == 0 and rows["onnxruntime"]["ms"] > 0 and not rows["onnxruntime"]["problem"]
+    assert rows["c-int8"]["ms"] is None and "sees colour" in rows["c-int8"]["problem"]

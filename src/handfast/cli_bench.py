@@ -112,11 +112,7 @@ def _family(model: str) -> str | None:
         return {"dirnet": DIRNET, "ace": ACE}.get(card.get("family"), DENSE)
     from handfast.runtime.model import ON_CROPS, read_card
 
-    card = read_card(model)
-    on_crops = ON_CROPS.get(card.family)
-    if card.in_colour and on_crops is None:
-        raise HandfastError(f"model {model}: it takes colour; the engines are timed on grey images")
-    return on_crops
+    return ON_CROPS.get(read_card(model).family)
 
 
 def _chosen(backends: str, known: str) -> list[str]:

@@ -20,7 +20,7 @@ def test_every_kind_of_layer_as_pytorch_computes_it(network, image, as_matrix_pr
 
 
 @pytest.mark.usefixtures("compiler")
-@pytest.mark.parametrize("model", IN_GREY)
+@pytest.mark.parametrize("model", [*IN_GREY, "tofnet-rgb"])
 def test_packaged_networks_as_onnx_runtime_computes_them(model):
     task = read_task(model)
     for as_matrix_product in (False, True):

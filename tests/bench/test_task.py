@@ -16,6 +16,12 @@ def test_the_image_shows_a_hand_so_that_the_decoder_runs(task):
     np.testing.assert_allclose(task.as_floats()[0, 0] * 255, task.image, rtol=1e-6)
 
 
+def test_what_sees_colour_is_shown_a_hand_in_colour():
+    task = read_task("tofnet-rgb")
+    assert task.image.shape == (120, 160, 3) and task.expected[1][0, :, 0].max() > 0
+    np.testing.assert_allclose(task.as_floats()[0].transpose(1, 2, 0) * 255, task.image, rtol=1e-6)
+
+
 def test_the_plain_graph_has_no_branch_and_computes_the_same(task):
     assert "If" in {node.op_type for node in onnx.load_from_string(task.content).graph.node}
     plain = onnx.load_from_string(task.plain_onnx)

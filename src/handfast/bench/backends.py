@@ -103,7 +103,7 @@ def _onnxruntime(task: Task) -> Engine:
 
 def _openvino(task: Task) -> Engine:
     model = read_network(task.plain_onnx)
-    model.reshape([1, 1, *task.image.shape])
+    model.reshape(list(task.as_floats().shape))
     request = core().compile_model(model, "CPU", OPTIONS).create_infer_request()
 
     def run() -> Outputs:

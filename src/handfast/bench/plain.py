@@ -23,6 +23,7 @@ from handfast.export.c.network import (
     Upsample,
     sources_of,
 )
+from handfast.sensors.images import as_planes
 
 
 class _Sizes(ctypes.Structure):
@@ -40,12 +41,12 @@ class _Sizes(ctypes.Structure):
 class PlainNetwork:
     """A network ready to run on one image, every map in memory of its own.
 
-    image: (H, W) uint8. as_matrix_product: how convolutions are computed. Raises HandfastError where there is
-    no compiler.
+    image: (H, W) or (H, W, 3) uint8. as_matrix_product: how convolutions are computed. Raises HandfastError
+    where there is no compiler.
     """
 
     def __init__(self, network: Network, image: np.ndarray, as_matrix_product: bool) -> None:
-        self.network, self.image = network, np.ascontiguousarray(image)
+        self.network, self.image = network, np.ascontiguousarray(as_planes(image))
         self._c = load_compiled("plain.c", PLAIN_FLAGS)
         self._maps = {name: np.empty(shape, np.float32) for name, shape in network.shapes.items()}
         self._columns = np.empty(_unfolded_numbers(network) if as_matrix_product else 0, np.float32)

@@ -12,6 +12,7 @@ from handfast.errors import HandfastError
 from handfast.evaluation.cost import Cost, cost_of_file
 from handfast.export.c.network import Network, read_network
 from handfast.runtime.model import load_model, read_model
+from handfast.sensors.images import as_planes, tinted
 from handfast.sensors.sources import open_source
 
 
@@ -19,8 +20,8 @@ from handfast.sensors.sources import open_source
 class Task:
     """A network to run on one image.
 
-    name: as its card says. content: its ONNX file. image: (H, W) uint8, in which the network sees a
-    hand, so that no engine leaves the decoder out. expected: heat-map and visibility logits, as
+    name: as its card says. content: its ONNX file. image: (H, W) or (H, W, 3) uint8, in which the network
+    sees a hand, so that no engine leaves the decoder out. expected: heat-map and visibility logits, as
     ``runtime.model.Model.run`` makes them of the image.
     """
 
@@ -55,12 +56,13 @@ class Task:
         return model.SerializeToString()
 
     def as_floats(self) -> np.ndarray:
-        """The image as engines take it, (1, 1, H, W) float32, 0..1; made anew, as for each camera frame."""
-        return self.image[None, None].astype(np.float32) / 255
+        """The image as engines take it, (1, c, H, W) float32, 0..1; made anew, as for each camera frame."""
+        return as_planes(self.image)[None].astype(np.float32) / 255
 
 
 def read_task(model: str) -> Task:
-    """A packaged model or a model file on that frame of the packaged clip in which it is surest of a hand.
+    """A packaged model or a model file on that frame of the packaged clip in which it is surest of a hand,
+    tinted for a model that sees colour.
 
     Raises HandfastError for a model that cannot be read, and for one that sees no hand in any frame.
     """
@@ -72,6 +74,8 @@ def read_task(model: str) -> Task:
                 for frame in open_source(clip)
             ]
         )
+    if ready.card.in_colour:
+        images = tinted(images)
     presence = ready.run(images)[1][:, :, 0].max(axis=1)
     if presence.max() <= 0:
         raise HandfastError(

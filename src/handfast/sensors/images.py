@@ -15,6 +15,7 @@ WHITE_PERCENTILE = 99.7
 WHITE_LEVEL = 230.0
 # Active light falls with the square of distance: an exponent near a half leaves bytes for the far.
 GAMMA = 0.6
+SKIN_TINT = np.array([1.0, 0.75, 0.6])  # red, green and blue
 
 
 def measured_depth_m(frame: Frame) -> np.ndarray:
@@ -60,3 +61,13 @@ def normalise_exposure(image: np.ndarray) -> np.ndarray:
     white = max(int(np.searchsorted(np.cumsum(counts), lit * WHITE_PERCENTILE / 100)), 1)
     levels = np.minimum((np.arange(256) / white) ** GAMMA * WHITE_LEVEL + 0.5, 255).astype(np.uint8)
     return levels[image]
+
+
+def tinted(image: np.ndarray) -> np.ndarray:
+    """Grey pictures (..., H, W) uint8 as ones in colour, (..., H, W, 3), where what is lit is like skin."""
+    return (image[..., None] * SKIN_TINT).astype(np.uint8)
+
+
+def as_planes(image: np.ndarray) -> np.ndarray:
+    """A picture (H, W) or (H, W, 3) as a network sees it: (c, H, W)."""
+    return image[None] if image.ndim == 2 else np.ascontiguousarray(np.moveaxis(image, 2, 0))

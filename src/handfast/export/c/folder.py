@@ -19,7 +19,7 @@ from handfast.export.c.network import Convolution, read_network
 from handfast.export.c.targets import TARGETS
 from handfast.files import write_whole
 from handfast.geometry import fit_affine
-from handfast.sensors.images import normalise_exposure
+from handfast.sensors.images import as_planes, normalise_exposure, tinted
 from handfast.sensors.sources import open_source
 from handfast.sensors.views import halvings, take_view
 
@@ -28,7 +28,6 @@ TEMPLATES = files("handfast") / "export" / "c" / "templates"
 EMULATED = {"neon": ("-static", "qemu-aarch64")}
 # Processors without an operating system, of which make compiles the network alone.
 BARE = ("mve", "wasm", "cortex-m4")
-SKIN_TINT = np.array([1.0, 0.75, 0.6])  # red, green and blue of a grey picture for a network that sees colour
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,8 +84,8 @@ def golden_of(content: bytes) -> Golden:
     _, channels, height, width = given.shape
     image = _first_frame(width, height)
     if channels == 3:
-        image = (image[..., None] * SKIN_TINT).astype(np.uint8)
-    floats = image.reshape(1, height, width, channels).transpose(0, 3, 1, 2).astype(np.float32) / 255
+        image = tinted(image)
+    floats = as_planes(image)[None].astype(np.float32) / 255
     (heatmaps,), (visibility,) = session.run(["heatmaps", "visibility"], {given.name: floats})
     return Golden(image, *_found(image, heatmaps, visibility), 1e-3, "ONNX Runtime")
 
