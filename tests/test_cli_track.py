@@ -1,6 +1,8 @@
 """The commands that track: what they find and write, when they stop, and one line for what is wrong."""
 
 import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +18,7 @@ import pytest
 from handfast.cli_track import _beginning
 from handfast.data.benchmarks import BENCH_RGB
 from handfast.geometry import Camera
+from handfast.runtime.native import COMPILERS
 from handfast.sensors.sources import CameraSource, write_recording
 from handfast.structures import Frame, HandPose
 
@@ -121,6 +124,18 @@ def test_a_colour_clip_from_end_to_end(colour_clip, tmp_path, handfast_command, 
     for hand in hands:
         relative_mm = np.array(hand["relative_mm"])
         assert relative_mm.shape == (21, 3) and 60 < np.linalg.norm(relative_mm, axis=1).max() < 300
+
+
+@pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="no C compiler on this machine")
+def test_what_leads_to_the_hands_runs_as_c_and_compiling_is_said(colour_clip, tmp_path):
+    """As a program of its own, whose notes go where a user's do."""
+    command = [sys.executable, "-m", "handfast", "track", colour_clip, "--out", tmp_path / "out"]
+    command += ["--model", "dirnet", "--backend", "c", "--frames", "1", "--json"]
+    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    summary = json.loads(done.stdout.splitlines()[-1])
+    assert (summary["finder"], summary["finder_backend"], summary["hands"]) == ("tofnet-rgb", "c", 1)
+    assert done.stderr == "compiling tofnet_rgb.c for this processor, which is done once\n"
 
 
 def test_the_gate_is_told_what_to_do(colour_clip, tmp_path, handfast_command):

@@ -77,7 +77,8 @@ def _program(
 
 
 def _show_notes() -> None:
-    """Let this package's own notes, of what takes long, pass to stderr as its warnings do."""
+    """Let this package's own notes, of what takes long, pass to stderr as its warnings do: by the handler
+    that there is where nobody has set up another."""
     logging.lastResort.setLevel(logging.INFO)
     logging.getLogger("handfast").setLevel(logging.INFO)
 

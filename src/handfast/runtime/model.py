@@ -17,7 +17,7 @@ from handfast.errors import HandfastError
 from handfast.export.card import CARD_KEY
 from handfast.skeleton import SKELETONS, Skeleton
 
-# On whole grey images, with C for them; then the others.
+# On whole grey images, with C in 8-bit integers too; then the others.
 IN_GREY = ("tofnet-hand21", "tofnet-tof8")
 PACKAGED = (*IN_GREY, "tofnet-rgb", "dense-hand21", "dirnet", "ace")
 BACKENDS = ("onnxruntime", "c")

@@ -18,8 +18,7 @@ def open_network(name_or_path: str | Path, backend: str = BACKENDS[0], gate: str
     gate: how an adaptive network decides instead of as its card says: of ACE its threshold, of DIR-Net as for
     ``read_exit_rule``. Raises HandfastError as these do, and for a gate that the network does not have.
     """
-    # OpenVINO's files are read by what runs them alone.
-    family = "dense" if str(name_or_path).endswith(".xml") else read_card(name_or_path).family
+    family = family_of(name_or_path)
     match family:
         case "dirnet":
             return load_dirnet(name_or_path, None if gate is None else read_exit_rule(gate), backend)
@@ -27,7 +26,15 @@ def open_network(name_or_path: str | Path, backend: str = BACKENDS[0], gate: str
             return load_ace(name_or_path, None if gate is None else _threshold(gate), backend)
     if gate is not None:
         raise HandfastError(f"gate {gate!r}: model {name_or_path} has none, as dirnet and ace have")
-    return load_dense(name_or_path, backend) if family == "dense" else load_model(name_or_path, backend)
+    if family == "dense":
+        return load_dense(name_or_path, backend)
+    return load_model(name_or_path, backend)
+
+
+def family_of(name_or_path: str | Path) -> str:
+    """What its card says; OpenVINO's files, which are read by what runs them alone, are of dense regression.
+    Raises HandfastError as ``read_card`` does."""
+    return "dense" if str(name_or_path).endswith(".xml") else read_card(name_or_path).family
 
 
 def _threshold(gate: str) -> float:

@@ -5,8 +5,8 @@ from pathlib import Path
 from handfast.runtime.ace import AceModel
 from handfast.runtime.dense import DenseModel
 from handfast.runtime.dirnet import RefinementModel
-from handfast.runtime.model import BACKENDS, ON_CROPS, read_card
-from handfast.runtime.opening import open_network
+from handfast.runtime.model import BACKENDS, ON_CROPS
+from handfast.runtime.opening import family_of, open_network
 from handfast.tracking.crop_tracker import CropTracker
 from handfast.tracking.dense_tracker import DenseTracker
 from handfast.tracking.tracker import DEFAULT_MODEL, Tracker
@@ -20,11 +20,11 @@ def open_tracker(
     """For a packaged model, a model file or a folder of several, of any family.
 
     backend, gate: what runs it and how it decides, as for ``open_network``. What runs on crops is led to the
-    hands by packaged trackers of key-points, in ONNX Runtime; with c these run as that, and what there is no
-    C for in ONNX Runtime. Raises HandfastError as ``open_network`` does.
+    hands by packaged trackers of key-points, in ONNX Runtime; with c these run as C, and it runs as usual.
+    Raises HandfastError as ``open_network`` does.
     """
     of_finder = "c" if backend == "c" else BACKENDS[0]
-    if backend == "c" and _is_on_crops(model):
+    if backend == "c" and family_of(model) in ON_CROPS:
         backend = BACKENDS[0]
     match open_network(model, backend, gate):
         case DenseModel() as dense:
@@ -36,7 +36,3 @@ def open_tracker(
             return CropTracker(ace, Tracker(finder, of_finder))
         case whole_images:
             return Tracker(whole_images)
-
-
-def _is_on_crops(model: str | Path) -> bool:
-    return str(model).endswith(".xml") or read_card(model).family in ON_CROPS
