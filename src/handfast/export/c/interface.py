@@ -40,9 +40,9 @@ size_t {stem}_arena_bytes(void);
 
 /* image: rows of {pixels}.
  * keypoints: [2 hands: left, right][{k}][4]: x and y in pixels of the image, whether it can be seen, 0..1,
- * and the share of its heat-map around the peak, 0..1. Returns bit 0 for a left and bit 1 for a right hand; the
- * rows of a hand that is not there are zeros. arena: {upper}_ARENA_BYTES, aligned to 64 bytes; what it holds
- * does not matter before or after. Reentrant: one arena a call. */
+ * and the share of its heat-map around the peak, 0..1. Returns bit 0 for a left and bit 1 for a right hand;
+ * the rows of a hand that is not there are zeros. arena: {upper}_ARENA_BYTES, aligned to 64 bytes; what it
+ * holds does not matter before or after. Reentrant: one arena a call. */
 int {stem}_run(const uint8_t *image, float *keypoints, void *arena);
 
 /* The network's own output, logits: heatmaps [2][{k}][{map_height}][{map_width}], zeros where no hand may be,
