@@ -11,7 +11,8 @@ from handfast.geometry import Camera
 from handfast.runtime.model import Model, ModelCard
 from handfast.sensors.images import normalise_exposure
 from handfast.structures import Frame
-from handfast.tracking.tracker import Tracker, _Find, _hands, _sides
+from handfast.tracking.finds import Find
+from handfast.tracking.tracker import Tracker
 
 WIDTH, HEIGHT = 160, 120
 # A toy hand: discs of three levels for wrist, middle fingertip and thumb, held together by dim bars.
@@ -201,23 +202,6 @@ def test_a_hand_of_which_nothing_tells_the_side_is_a_right_one(model):
     assert hand.side == "right"
 
 
-@pytest.mark.parametrize(
-    ("first", "second", "sides"),
-    [
-        (-9.0, -3.0, ["left", "right"]),
-        (-3.0, -9.0, ["right", "left"]),
-        (4.0, 7.0, ["left", "right"]),
-        (4.0, -7.0, ["right", "left"]),
-    ],
-)
-def test_two_hands_are_a_pair(first, second, sides):
-    """Should both look like left ones, the surer one has its way."""
-    hands = [
-        _Find(0.9, np.full(21, 0.9), logit, np.zeros((21, 2)), np.ones(21, bool)) for logit in (first, second)
-    ]
-    assert _sides(hands) == sides
-
-
 def test_depth_lifts_keypoints_with_the_pinhole_formula(model):
     (hand,) = Tracker(model).step(frame(0, [(320, 240, 130, "right")], depth_mm=700))
     assert np.allclose(hand.xyz_mm[:, 2], 700)
@@ -255,7 +239,7 @@ def test_a_colour_model_says_what_it_lacks(colour_model):
 def find(x, probability, track=0):
     """A find with key-points about (x, 100), 100 px high."""
     keypoints_px = toy_keypoints(*places(x, 100, 100, "right")).astype(np.float32)
-    return _Find(probability, np.full(21, 0.9), 0.0, keypoints_px, np.ones(21, bool), track=track)
+    return Find(probability, np.full(21, 0.9), 0.0, keypoints_px, np.ones(21, bool), track=track)
 
 
 def test_tracks_differ_within_a_frame(model):
@@ -303,14 +287,6 @@ def test_in_colour_a_hand_is_told_of_once_it_was_sure_and_is_sharp(
             monkeypatch.setattr(tracker, "_consistent", lambda find, side, others: find)
             hands.append(len(tracker.step(Frame(index, index / 30, colour=picture))))
         assert hands == expected
-
-
-@pytest.mark.parametrize(
-    ("probability", "side_logit", "hands"), [(0.6, 1.0, 1), (0.6, -1.0, 2), (0.9, 1.0, 2), (0.2, -1.0, 1)]
-)
-def test_a_second_hand_of_the_same_side_has_to_be_surer(probability, side_logit, hands):
-    first, second = replace(find(100, 0.9), side_logit=2.0), find(300, probability)
-    assert len(_hands([first, replace(second, side_logit=side_logit, sharpness=np.full(21, 0.5))])) == hands
 
 
 def test_track_is_step_over_a_source_and_starts_afresh(model):

@@ -20,7 +20,8 @@ from handfast.sensors.images import measured_depth_m
 from handfast.sensors.sources import open_source
 from handfast.skeleton import SIDES, Skeleton
 from handfast.structures import Frame, HandPose
-from handfast.tracking.tracker import MOST_HANDS, Tracker
+from handfast.tracking.finds import MOST_HANDS
+from handfast.tracking.tracker import Tracker
 
 CUBE_MM = 300.0  # about a hand, as in training
 SKIN_TO_MIDDLE_MM = 12.0  # the finder tells the depth of skin

@@ -5,8 +5,7 @@ for frame, hands in Tracker().track("clip.zip"):
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -20,29 +19,30 @@ from handfast.runtime.lifting import in_palm, lift
 from handfast.runtime.model import Model, load_model
 from handfast.sensors.images import measured_depth_m, normalise_exposure, proximity_image
 from handfast.sensors.sources import open_source
-from handfast.sensors.views import halvings, hand_size_px, look_affine, take_view, without_strays
+from handfast.sensors.views import halvings, look_affine, take_view, without_strays
 from handfast.skeleton import HAND21, SIDES
 from handfast.structures import Frame, HandPose
+from handfast.tracking.finds import (
+    MOST_HANDS,
+    SAME_HAND,
+    SURE,
+    Find,
+    apart,
+    believed,
+    distinct,
+    is_no_ghost,
+    merged,
+    one_of_two,
+    sides_of,
+)
 from handfast.tracking.looks import Look, cells_near, fused
 
 DEFAULT_MODEL = "tofnet-hand21"
 Run = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
-MOST_HANDS = 2
 FOUND = VISIBLE = 0.5  # probability at which a hand counts as found, and a key-point as visible
 SHARP = 0.09  # below this share of a heat-map around its peak a close look shows no hand
-# Two finds are one idea when their key-points lie less than this much of a hand's size apart; no two hands
-# have so large a share of one's key-points in the other's box.
-SAME_HAND, SAME_PLACE = 0.35, 0.4
 BESIDE = 0.12  # of a hand's size: what is nearer to one of its key-points is a part of it
-# A hand whose score is above SURE needs no search for a better idea of it; one below FAINT is no start, nor a
-# second one below SURE, or below ALIKE if it looks like one of the same side: most of these are none.
-SURE, FAINT, ALIKE = 0.5, 0.3, 0.62
-# In colour more things look a little like hands (`benchmarks/ghosts.py` counts them): all are followed, but
-# told of is one whose key-points have been sharper, in the mean over the frames, and whose score has been
-# higher once.
-SHARP_IN_COLOUR, SHARPNESS_MEMORY = 0.33, 0.9
-SURE_IN_COLOUR = 0.55
 LOST = 0.8  # below this share of the best score before, something has happened
 SEARCH_EVERY = 5  # frames, while a hand is followed and another may come
 # Each close look starts from where the one before found the hand: a new one has to be homed in on.
@@ -53,48 +53,7 @@ ROUGH_FINDS, IDEAS = 14, 12  # as many are looked at closely
 FIRST_LOOKS = tuple((turn, zoom) for zoom in (1.0, 0.6) for turn in (0.0, np.pi / 2, np.pi, -np.pi / 2))
 # Centres, in shares of the frame, of the parts that are searched for small hands.
 PARTS = tuple((x, y) for y in (0.3, 0.7) for x in (0.25, 0.5, 0.75))
-# Nets are trained on as many left hands as right ones; people hold up the right one three times of four.
-RIGHT_PRIOR_LOGIT = 1.0
 SIDE_MEMORY = 0.8  # how much of the evidence for a side lasts to the next frame
-
-
-@dataclass(frozen=True, eq=False)
-class _Find:
-    """A hand in the frame's pixels. side_logit > 0 speaks for a right hand; sharpness (K,) is the share of
-    each heat-map around its peak; looks are those that it was found in; past_sharpness and past_best are the
-    mean_sharpness and the best_score of the frame before, None and 0 of a new hand."""
-
-    probability: float
-    sharpness: np.ndarray
-    side_logit: float
-    keypoints_px: np.ndarray
-    visible: np.ndarray
-    looks: tuple[Look, ...] = ()
-    track: int = 0
-    past_sharpness: float | None = None
-    past_best: float = 0.0
-
-    @cached_property
-    def score(self) -> float:
-        """The network's opinion and how sure its key-points look, 0..1: ghosts have blurred heat-maps."""
-        return float(np.sqrt(self.probability * self.sharpness.mean()))
-
-    @property
-    def best_score(self) -> float:
-        """In this frame and those before."""
-        return max(self.score, self.past_best)
-
-    @property
-    def mean_sharpness(self) -> float:
-        """Over the key-points and the frames."""
-        now = float(self.sharpness.mean())
-        if self.past_sharpness is None:
-            return now
-        return SHARPNESS_MEMORY * self.past_sharpness + (1 - SHARPNESS_MEMORY) * now
-
-    @cached_property
-    def size_px(self) -> float:
-        return hand_size_px(without_strays(self.keypoints_px))
 
 
 class Tracker:
@@ -107,7 +66,7 @@ class Tracker:
     def __init__(self, model: str | Path | Model = DEFAULT_MODEL, backend: str = "onnxruntime"):
         self.model = model if isinstance(model, Model) else load_model(model, backend)
         self._root, self._palm = self.model.skeleton.parents.index(-1), in_palm(self.model.skeleton)
-        self._previous: list[_Find] = []
+        self._previous: list[Find] = []
         self._tracks = self._frames = self._turn = 0
 
     def track(self, source: str | Path | Iterable[Frame]) -> Iterator[tuple[Frame, list[HandPose]]]:
@@ -136,12 +95,12 @@ class Tracker:
         followed = [self._remembering(find) for find in followed]
         finds = followed
         if parts := self._parts_to_search(followed):
-            finds = _distinct([*followed, *self._search(levels, followed, parts)])
+            finds = distinct([*followed, *self._search(levels, followed, parts)])
         self._frames += 1
-        hands = _hands(finds)
+        hands = believed(finds)
         gone = [old for old in followed if old not in hands]
         hands = [self._numbered(find, gone) for find in hands]
-        sides = _sides(hands)
+        sides = sides_of(hands)
         self._previous = [
             self._consistent(find, side, [other for other in hands if other is not find])
             for find, side in zip(hands, sides, strict=True)
@@ -149,7 +108,7 @@ class Tracker:
         return [
             _as_pose(find, side, depth_m, frame.camera, self._palm)
             for find, side in zip(self._previous, sides, strict=True)
-            if _is_no_ghost(find) or not self.model.card.in_colour
+            if is_no_ghost(find) or not self.model.card.in_colour
         ]
 
     def _picture(self, frame: Frame, depth_m: np.ndarray | None) -> np.ndarray:
@@ -167,7 +126,7 @@ class Tracker:
             return proximity_image(depth_m)
         return cv2.cvtColor(frame.colour, cv2.COLOR_RGB2GRAY)
 
-    def _parts_to_search(self, followed: list[_Find]) -> list[tuple[float, float]]:
+    def _parts_to_search(self, followed: list[Find]) -> list[tuple[float, float]]:
         """Which parts of the frame to search beside the whole.
 
         All at first and after a hand was lost, some in turn while there is none or fewer than there may be.
@@ -186,20 +145,20 @@ class Tracker:
         return [PARTS[i % len(PARTS)] for i in range(self._turn - some, self._turn)]
 
     def _search(
-        self, levels: list[np.ndarray], followed: list[_Find], parts: list[tuple[float, float]]
-    ) -> list[_Find]:
+        self, levels: list[np.ndarray], followed: list[Find], parts: list[tuple[float, float]]
+    ) -> list[Find]:
         """Hands in the whole frame and in parts of it: rough finds, of which the best ideas are homed in on;
         while a hand is followed well, one rough find has to do."""
         sure = [find for find in followed if find.score > SURE]
         views = self._search_views(levels[0].shape[:2], parts)
         rough = [find for view in self._look(levels, views, self.model.run) for find in view]
-        rough = [find for find in _distinct(rough) if all(_apart(find, hand) > SAME_HAND for hand in sure)]
+        rough = [find for find in distinct(rough) if all(apart(find, hand) > SAME_HAND for hand in sure)]
         ideas = rough[: 1 if sure else ROUGH_FINDS]
         ideas = [idea for turn, zoom in FIRST_LOOKS for idea in self._look_closely(levels, ideas, turn, zoom)]
         for _ in range(HOMING_LOOKS):
-            best = _distinct(ideas)[:IDEAS]
+            best = distinct(ideas)[:IDEAS]
             ideas = self._look_closely(levels, best) + best  # a look may also be worse than the one before
-        return self._look_steadily(levels, _distinct(ideas)[:IDEAS])
+        return self._look_steadily(levels, distinct(ideas)[:IDEAS])
 
     def _search_views(self, shape: tuple[int, int], parts: list[tuple[float, float]]) -> list[np.ndarray]:
         """Affines that show the whole frame and, as small hands are blurs there, parts of half its size."""
@@ -210,7 +169,7 @@ class Tracker:
             for x, y in parts
         ]
 
-    def _look(self, levels: list[np.ndarray], affines: list[np.ndarray], run: Run) -> list[list[_Find]]:
+    def _look(self, levels: list[np.ndarray], affines: list[np.ndarray], run: Run) -> list[list[Find]]:
         """Run the network on the picture seen through each affine: what it finds, per affine."""
         width, height = self.model.input_size
         views = [take_view(levels, A, width, height) for A in affines]
@@ -230,7 +189,7 @@ class Tracker:
             # That the other hand is not there speaks for this one; that it is there says nothing.
             side_logits = min(logits[1], 0) - logits[0], logits[1] - min(logits[0], 0)
             slots = [
-                _Find(
+                Find(
                     probability=float(probability[view, slot, 0]),
                     sharpness=sharpness[view, slot],
                     side_logit=side_logits[slot],
@@ -240,28 +199,28 @@ class Tracker:
                 )
                 for slot in range(len(SIDES))
             ]
-            if _apart(*slots) < SAME_HAND:
-                slots = [_one_of_two(*slots, side_logit=logits[1] - logits[0])]
+            if apart(*slots) < SAME_HAND:
+                slots = [one_of_two(*slots, side_logit=logits[1] - logits[0])]
             finds.append([find for find in slots if find.probability > FOUND])
         return finds
 
     def _look_closely(
-        self, levels: list[np.ndarray], finds: list[_Find], turn_rad: float = 0.0, zoom: float = 1.0
-    ) -> list[_Find]:
+        self, levels: list[np.ndarray], finds: list[Find], turn_rad: float = 0.0, zoom: float = 1.0
+    ) -> list[Find]:
         """Look again at each hand, upright and close; a hand that is not seen then is dropped."""
         seen = self._look_again(levels, finds, self.model.run, turn_rad, zoom)
         return [find for find in seen if find is not None]
 
-    def _look_steadily(self, levels: list[np.ndarray], finds: list[_Find]) -> list[_Find]:
+    def _look_steadily(self, levels: list[np.ndarray], finds: list[Find]) -> list[Find]:
         """Look at each hand from several distances, both ways, and merge what is seen."""
         by_zoom = [
             self._look_again(levels, finds, self.model.run_both_ways, 0.0, zoom) for zoom in STEADY_ZOOMS
         ]
-        return [_merged(looks) for looks in zip(*by_zoom, strict=True) if any(looks)]
+        return [merged(looks) for looks in zip(*by_zoom, strict=True) if any(looks)]
 
     def _look_again(
-        self, levels: list[np.ndarray], finds: list[_Find], run: Run, turn_rad: float, zoom: float
-    ) -> list[_Find | None]:
+        self, levels: list[np.ndarray], finds: list[Find], run: Run, turn_rad: float, zoom: float
+    ) -> list[Find | None]:
         if not finds:
             return []
         width, height = self.model.input_size
@@ -271,12 +230,12 @@ class Tracker:
         ]
         closer = []
         for before, seen in zip(finds, self._look(levels, looks, run), strict=True):
-            near = [find for find in seen if _apart(find, before) < 1.0 and find.sharpness.mean() > SHARP]
+            near = [find for find in seen if apart(find, before) < 1.0 and find.sharpness.mean() > SHARP]
             best = max(near, key=lambda find: find.score, default=None)
             closer.append(best and replace(best, track=before.track))
         return closer
 
-    def _consistent(self, find: _Find, side: str, others: list[_Find]) -> _Find:
+    def _consistent(self, find: Find, side: str, others: list[Find]) -> Find:
         """The find with each key-point where its heat-maps agree with the other key-points, on another hand
         only if it is expected there; if its skeleton is the one of outlines."""
         if self.model.skeleton is not HAND21:
@@ -298,7 +257,7 @@ class Tracker:
         keypoints_px = apply_affine(invert_affine(look.affine), cells).astype(np.float32)
         return replace(find, keypoints_px=keypoints_px, looks=())
 
-    def _remembering(self, find: _Find) -> _Find:
+    def _remembering(self, find: Find) -> Find:
         """The find with the evidence of the frames before."""
         before = next(old for old in self._previous if old.track == find.track)
         side_logit = SIDE_MEMORY * before.side_logit + find.side_logit
@@ -306,12 +265,12 @@ class Tracker:
             find, side_logit=side_logit, past_sharpness=before.mean_sharpness, past_best=before.best_score
         )
 
-    def _numbered(self, find: _Find, gone: list[_Find]) -> _Find:
+    def _numbered(self, find: Find, gone: list[Find]) -> Find:
         """The find with its track: a new number, unless it is the better idea of a hand that was followed."""
         if find.track:
             return find
         for old in gone:
-            if _apart(find, old) < 1.0 and old.score < find.score:
+            if apart(find, old) < 1.0 and old.score < find.score:
                 gone.remove(old)
                 return replace(
                     find, track=old.track, past_sharpness=old.past_sharpness, past_best=old.past_best
@@ -320,90 +279,8 @@ class Tracker:
         return replace(find, track=self._tracks)
 
 
-def _is_no_ghost(find: _Find) -> bool:
-    """In colour."""
-    return find.mean_sharpness > SHARP_IN_COLOUR and find.best_score > SURE_IN_COLOUR
-
-
-def _one_of_two(left: _Find, right: _Find, side_logit: float) -> _Find:
-    """Both slots mean the same hand: each key-point is where the slot says that is surer of it."""
-    likelier = max(left, right, key=lambda find: find.probability)
-    left_surer = left.sharpness > right.sharpness
-    (left_look,), (right_look,) = left.looks, right.looks
-    maps = np.where(left_surer[:, None, None], left_look.maps, right_look.maps)
-    return replace(
-        likelier,
-        probability=1 - (1 - left.probability) * (1 - right.probability),
-        sharpness=np.maximum(left.sharpness, right.sharpness),
-        side_logit=side_logit,
-        keypoints_px=np.where(left_surer[:, None], left.keypoints_px, right.keypoints_px),
-        looks=(Look(left_look.affine, maps),),
-    )
-
-
-def _merged(looks: tuple[_Find | None, ...]) -> _Find:
-    """One hand seen in several looks, one of which has it at least; key-points are where most see them."""
-    seen = [find for find in looks if find is not None]
-    sharpness = np.array([find.sharpness for find in seen])
-    weights = sharpness.mean(axis=1) / sharpness.mean(axis=1).sum()
-    return replace(
-        max(seen, key=lambda find: find.score),
-        probability=float(weights @ [find.probability for find in seen]),
-        sharpness=sharpness.sum(axis=0) / len(looks),
-        side_logit=float(weights @ [find.side_logit for find in seen]),
-        keypoints_px=np.median([find.keypoints_px for find in seen], axis=0).astype(np.float32),
-        looks=tuple(look for find in seen for look in find.looks),
-    )
-
-
-def _apart(a: _Find, b: _Find) -> float:
-    """Mean distance of the key-points in hand sizes."""
-    distance = np.linalg.norm(a.keypoints_px - b.keypoints_px, axis=1).mean()
-    return float(distance / max(a.size_px, b.size_px, 1.0))
-
-
-def _inside(a: _Find, b: _Find) -> float:
-    """The share of a's key-points that lie in the box of b's."""
-    points = without_strays(b.keypoints_px)
-    low, high = points.min(axis=0), points.max(axis=0)
-    return float(((a.keypoints_px >= low) & (a.keypoints_px <= high)).all(axis=1).mean())
-
-
-def _distinct(finds: list[_Find]) -> list[_Find]:
-    """Without second finds of one hand, the surer ones first: a hand that is followed well stays itself.
-
-    Of finds about as sure the earlier one in the list is kept.
-    """
-    kept: list[_Find] = []
-    for find in sorted(finds, key=lambda f: (not (f.track and f.score > SURE), -round(f.score, 2))):
-        if all(_apart(find, other) > SAME_HAND for other in kept):
-            kept.append(find)
-    return kept
-
-
-def _hands(finds: list[_Find]) -> list[_Find]:
-    """The first of distinct finds that can be hands beside each other; new ones have to be sure enough."""
-    kept: list[_Find] = []
-    for find in finds:
-        alike = any((find.side_logit > 0) == (other.side_logit > 0) for other in kept)
-        least = (ALIKE if alike else SURE) if kept else FAINT
-        believed = find.track or find.score > least
-        if believed and all(_inside(find, other) < SAME_PLACE for other in kept):
-            kept.append(find)
-    return kept[:MOST_HANDS]
-
-
-def _sides(finds: list[_Find]) -> list[str]:
-    """Two hands are taken for a pair, one left and one right: the surer one has its way."""
-    logits = [find.side_logit + RIGHT_PRIOR_LOGIT for find in finds]
-    if len(finds) == MOST_HANDS and (logits[0] > 0) == (logits[1] > 0):
-        unsure = int(abs(logits[1]) < abs(logits[0]))
-        logits[unsure] = -logits[1 - unsure]
-    return [SIDES[int(logit > 0)] for logit in logits]
-
-
 def _as_pose(
-    find: _Find, side: str, depth_m: np.ndarray | None, camera: Camera | None, palm: np.ndarray
+    find: Find, side: str, depth_m: np.ndarray | None, camera: Camera | None, palm: np.ndarray
 ) -> HandPose:
     lifts = depth_m is not None and camera is not None
     xyz_mm = 1e3 * lift(find.keypoints_px, find.visible, depth_m, camera, palm) if lifts else None
