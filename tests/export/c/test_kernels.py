@@ -19,8 +19,10 @@ PORTABLE = sorted(
 )
 
 
-@pytest.mark.parametrize("file", PORTABLE)
-def test_a_kernel_compiles_by_itself(tmp_path, file):
+@pytest.mark.parametrize(
+    ("file", "channels"), [*((file, 1) for file in PORTABLE), ("stem.h", 3)], ids=lambda value: str(value)
+)
+def test_a_kernel_compiles_by_itself(tmp_path, file, channels):
     if shutil.which("cc") is None:
         pytest.skip("cc is not installed")
     # As in every folder of C that is written.
@@ -31,6 +33,7 @@ def test_a_kernel_compiles_by_itself(tmp_path, file):
         if "_block" in file or "_pixel" in file
         else ["-DKERNEL=3", "-DFILTERS=4", "-DMOST=2", "-DSIZES=6"]
     )
+    given += [f"-DSTEM_CHANNELS={channels}", "-DSTEM_WIDTH=160"]
     strict = ["-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror", "-Wno-unused-function"]
     folders = [f"-I{folder}" for folder in (tmp_path, KERNELS, KERNELS / "int8")]
     program = tmp_path / "kernel.c"
