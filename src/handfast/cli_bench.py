@@ -100,7 +100,7 @@ def bench(
 
 def _family(model: str) -> str | None:
     """One whose parts are timed, by the name, or what a file says of itself; None for any other."""
-    if model.endswith(".xml") or (model.startswith("dense-") and "." not in model):
+    if model.startswith("dense-") and "." not in model:
         return DENSE
     if model in ("dirnet", "ace") or (model.startswith(("dirnet-", "ace-")) and "." not in model):
         return DIRNET if model.startswith("dirnet") else ACE
@@ -110,9 +110,10 @@ def _family(model: str) -> str | None:
         _, card = read_tensors(Path(model))
         # Dense regression says what it cannot time.
         return {"dirnet": DIRNET, "ace": ACE}.get(card.get("family"), DENSE)
-    from handfast.runtime.model import ON_CROPS, read_card
+    from handfast.runtime.model import ON_CROPS
+    from handfast.runtime.opening import family_of
 
-    return ON_CROPS.get(read_card(model).family)
+    return ON_CROPS.get(family_of(model))
 
 
 def _chosen(backends: str, known: str) -> list[str]:

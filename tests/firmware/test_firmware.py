@@ -66,6 +66,15 @@ def make(target, model, out):
     return result.returncode, result.stdout, result.stderr
 
 
+def exported_for_here(target):
+    """What a target is exported for. Skips the test without the programs that it takes."""
+    exported_for, programs = TARGETS[target]
+    for program in ("make", *programs):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed; docs/firmware.md says which packages it takes")
+    return exported_for
+
+
 @pytest.fixture(scope="module")
 def integers():
     """The network in 8 bits, calibrated once for all targets."""
@@ -82,10 +91,7 @@ def report(tmp_path_factory, integers):
     write_c(read_model(MODEL), MODEL, "generic", golden)
 
     def report(target, numbers):
-        exported_for, programs = TARGETS[target]
-        for program in ("make", *programs):
-            if shutil.which(program) is None:
-                pytest.skip(f"{program} is not installed; docs/firmware.md says which packages it takes")
+        exported_for = exported_for_here(target)
         if (target, numbers) not in done:
             folder = tmp_path_factory.mktemp(f"{target}-{numbers}")
             texts = (
@@ -202,10 +208,7 @@ def test_a_folder_without_a_network_is_refused(tmp_path):
 
 @pytest.mark.parametrize("target", ["m4", "wasm"])
 def test_a_network_that_sees_colour_finds_its_golden_hand(target, tmp_path):
-    exported_for, programs = TARGETS[target]
-    for program in ("make", *programs):
-        if shutil.which(program) is None:
-            pytest.skip(f"{program} is not installed; docs/firmware.md says which packages it takes")
+    exported_for = exported_for_here(target)
     content = read_model("tofnet-rgb")
     write_c(content, "tofnet-rgb", exported_for, tmp_path / "net")
     code, output, complaints = make(target, tmp_path / "net", tmp_path / "out")

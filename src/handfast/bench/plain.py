@@ -46,7 +46,7 @@ class PlainNetwork:
     """
 
     def __init__(self, network: Network, image: np.ndarray, as_matrix_product: bool) -> None:
-        self.network, self.image = network, np.ascontiguousarray(as_planes(image))
+        self.network, self.image = network, np.ascontiguousarray(as_planes(image[None]))
         self._c = load_compiled("plain.c", PLAIN_FLAGS)
         self._maps = {name: np.empty(shape, np.float32) for name, shape in network.shapes.items()}
         self._columns = np.empty(_unfolded_numbers(network) if as_matrix_product else 0, np.float32)

@@ -12,7 +12,7 @@ from handfast.errors import HandfastError
 from handfast.evaluation.cost import Cost, cost_of_file
 from handfast.export.c.network import Network, read_network
 from handfast.runtime.model import load_model, read_model
-from handfast.sensors.images import as_planes, tinted
+from handfast.sensors.images import as_floats, tinted
 from handfast.sensors.sources import open_source
 
 
@@ -57,7 +57,7 @@ class Task:
 
     def as_floats(self) -> np.ndarray:
         """The image as engines take it, (1, c, H, W) float32, 0..1; made anew, as for each camera frame."""
-        return as_planes(self.image)[None].astype(np.float32) / 255
+        return as_floats(self.image[None])
 
 
 def read_task(model: str) -> Task:

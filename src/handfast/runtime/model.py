@@ -15,6 +15,7 @@ import onnxruntime
 
 from handfast.errors import HandfastError
 from handfast.export.card import CARD_KEY
+from handfast.sensors.images import as_floats
 from handfast.skeleton import SKELETONS, Skeleton
 
 # On whole grey images, with C in 8-bit integers too; then the others.
@@ -129,8 +130,7 @@ def load_model(name_or_path: str | Path = PACKAGED[0], backend: str = BACKENDS[0
             logging.getLogger(__name__).warning("back end c: %s; running with onnxruntime", error)
 
     def run(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        channels = images[:, None] if images.ndim == 3 else np.moveaxis(images, 3, 1)
-        heatmaps, visibility = session.run(None, {"image": channels.astype(np.float32) / 255})
+        heatmaps, visibility = session.run(None, {"image": as_floats(images)})
         return heatmaps, visibility
 
     return Model(card, "onnxruntime", run)

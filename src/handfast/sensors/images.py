@@ -68,6 +68,11 @@ def tinted(image: np.ndarray) -> np.ndarray:
     return (image[..., None] * SKIN_TINT).astype(np.uint8)
 
 
-def as_planes(image: np.ndarray) -> np.ndarray:
-    """A picture (H, W) or (H, W, 3) as a network sees it: (c, H, W)."""
-    return image[None] if image.ndim == 2 else np.ascontiguousarray(np.moveaxis(image, 2, 0))
+def as_planes(images: np.ndarray) -> np.ndarray:
+    """Pictures (b, H, W) or (b, H, W, 3) with their channels apart, as networks see them: (b, c, H, W)."""
+    return images[:, None] if images.ndim == 3 else np.ascontiguousarray(np.moveaxis(images, 3, 1))
+
+
+def as_floats(images: np.ndarray) -> np.ndarray:
+    """The same of uint8, as float32, 0..1."""
+    return as_planes(images).astype(np.float32) / 255

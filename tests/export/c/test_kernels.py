@@ -19,9 +19,7 @@ PORTABLE = sorted(
 )
 
 
-@pytest.mark.parametrize(
-    ("file", "channels"), [*((file, 1) for file in PORTABLE), ("stem.h", 3)], ids=lambda value: str(value)
-)
+@pytest.mark.parametrize(("file", "channels"), [*((file, 1) for file in PORTABLE), ("stem.h", 3)])
 def test_a_kernel_compiles_by_itself(tmp_path, file, channels):
     if shutil.which("cc") is None:
         pytest.skip("cc is not installed")

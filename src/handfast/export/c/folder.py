@@ -19,7 +19,7 @@ from handfast.export.c.network import Convolution, read_network
 from handfast.export.c.targets import TARGETS
 from handfast.files import write_whole
 from handfast.geometry import fit_affine
-from handfast.sensors.images import as_planes, normalise_exposure, tinted
+from handfast.sensors.images import as_floats, normalise_exposure, tinted
 from handfast.sensors.sources import open_source
 from handfast.sensors.views import halvings, take_view
 
@@ -85,8 +85,7 @@ def golden_of(content: bytes) -> Golden:
     image = _first_frame(width, height)
     if channels == 3:
         image = tinted(image)
-    floats = as_planes(image)[None].astype(np.float32) / 255
-    (heatmaps,), (visibility,) = session.run(["heatmaps", "visibility"], {given.name: floats})
+    (heatmaps,), (visibility,) = session.run(["heatmaps", "visibility"], {given.name: as_floats(image[None])})
     return Golden(image, *_found(image, heatmaps, visibility), 1e-3, "ONNX Runtime")
 
 
