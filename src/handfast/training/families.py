@@ -12,6 +12,7 @@ from handfast.errors import HandfastError
 from handfast.training.ace import AceRecipe, AceTask, EncoderRun, EncoderTask
 from handfast.training.dense_regression import DataSetRecipe, DenseRecipe, DenseTask
 from handfast.training.dirnet import DIRNetRecipe, DIRNetRun, DIRNetTask
+from handfast.training.distillation import DistilledRecipe, DistilledToFNet
 from handfast.training.recipe import Recipe, make_record, read_recipe
 from handfast.training.task import Task, TrainingData
 from handfast.training.tofnet import MultiTaskToFNet, ToFNetRecipe
@@ -23,7 +24,7 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
     Raises HandfastError if there is none, it is not TOML, or a key is unknown, missing or of another type.
     """
     path, values = read_recipe(name_or_path)
-    record = ToFNetRecipe
+    record = DistilledRecipe if "teacher" in values else ToFNetRecipe
     if str(values.get("model", "")).startswith("dense-"):
         record = DataSetRecipe if "dataset" in values else DenseRecipe
     elif str(values.get("model", "")).startswith("dirnet"):
@@ -36,6 +37,8 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
 def make_task(recipe: Recipe) -> Task:
     """The network that a recipe trains, as it is trained."""
     match recipe:
+        case DistilledRecipe():
+            return DistilledToFNet(recipe)
         case ToFNetRecipe():
             return MultiTaskToFNet(recipe)
         case DenseRecipe():
