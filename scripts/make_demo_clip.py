@@ -21,7 +21,7 @@ from handfast.data.scenes import (
 from handfast.data.synthesis import SENSORS, World, make_world, observe
 from handfast.geometry import Camera, rotation_from_axis_angle
 from handfast.hand_model.pose_prior import sample_motion
-from handfast.sensors.sources import write_recording
+from handfast.sensors.recordings import write_recording
 from handfast.structures import Frame
 
 SEED = 7

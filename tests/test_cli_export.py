@@ -164,6 +164,7 @@ def test_a_checkpoint_of_dirnet_becomes_a_folder_that_runs_and_says_what_it_cost
 
 DIRNET_BAD_INPUT = {
     "for OpenVINO": (("--to", "openvino", "--out", "net"), "run with --backend openvino"),
+    "as the packaged one": (("--out", "dirnet"), "--out: dirnet is the name of a packaged network"),
     "as C": (("--to", "c", "--out", "net"), "--to c: expected a net on whole images, got dirnet"),
     "plain": (("--plain", "--out", "net"), "--plain: dirnet has no branches"),
     "into a file": (("--out", "net.onnx"), "--out: expected a folder for the files of dirnet"),

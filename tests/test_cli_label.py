@@ -8,7 +8,7 @@ import pytest
 from handfast.data.datasets.coco import open_coco
 from handfast.data.photos import load_photos
 from handfast.geometry import Camera
-from handfast.sensors.sources import write_recording
+from handfast.sensors.recordings import write_recording
 from handfast.structures import Frame, HandPose
 
 HEIGHT, WIDTH = 48, 64

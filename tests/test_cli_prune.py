@@ -46,11 +46,6 @@ def test_the_weaker_stack_is_cut(prune, dense_checkpoint, tmp_path):
     assert (tmp_path / "norms.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_one_stack_has_none_to_cut(prune, dense_checkpoint):
-    facts = prune(dense_checkpoint("dense-lean-l3"), "--stacks", "1", "--out", "one.safetensors")
-    assert facts["kept_stack"] is None and facts["parameters"] == facts["parameters_before"]
-
-
 def test_facts_are_printed(handfast_command, dense_checkpoint, tmp_path):
     out = tmp_path / "one.safetensors"
     code, stdout, stderr = handfast_command(
@@ -70,6 +65,11 @@ def test_facts_are_printed(handfast_command, dense_checkpoint, tmp_path):
 
 BAD_INPUT = {
     "nothing to do": ("dense-lean-l3", (), "nothing to cut: expected --stacks 1, --level N or --supervised"),
+    "one stack already": (
+        "dense-lean-l3",
+        ("--stacks", "1"),
+        "has one stack already; --level N cuts deeper",
+    ),
     "two stacks": ("dense-2stack", ("--stacks", "2"), "--stacks: expected 1, got 2"),
     "both ways": ("dense-lean-l3", ("--level", "3", "--supervised"), "choose one"),
     "no head": ("dense-lean-l3", ("--level", "2"), "level 2: expected one stack with a head there"),

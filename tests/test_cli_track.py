@@ -19,7 +19,8 @@ from handfast.cli_track import _beginning
 from handfast.data.benchmarks import BENCH_RGB
 from handfast.geometry import Camera
 from handfast.runtime.native import COMPILERS
-from handfast.sensors.sources import CameraSource, write_recording
+from handfast.sensors.recordings import write_recording
+from handfast.sensors.sources import CameraSource
 from handfast.structures import Frame, HandPose
 
 INTRINSICS = "300,300,15.5,11.5"
@@ -170,7 +171,7 @@ def test_track_depth_with_its_options(clips, tmp_path, handfast_command, monkeyp
     monkeypatch.setattr(
         "handfast.tracking.opening.open_network",
         lambda name, backend, gate: SimpleNamespace(
-            name=name, backend=backend, card=SimpleNamespace(in_colour=False)
+            name=name, backend=backend, card=SimpleNamespace(family="tofnet", in_colour=False)
         ),
     )
     options = ["--intrinsics", INTRINSICS, "--depth-unit-mm", "0.25", "--fps", "10"]

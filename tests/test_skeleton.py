@@ -53,6 +53,20 @@ def test_every_set_is_one_tree_of_weighted_means(skeleton):
         assert keypoint == -1
 
 
+@pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=SKELETONS)
+def test_an_unknown_joint_is_felt_by_what_is_made_of_it_alone(skeleton):
+    points = np.random.default_rng(0).normal(size=(2, 21, 3))
+    whole = skeleton.select(points)
+    lost = HAND21.keypoints.index("middle_mcp")
+    points[1, lost] = np.nan
+    partly = skeleton.select(points)
+    made_of_it = skeleton.from_hand21[:, lost] != 0
+    assert made_of_it.any() and not made_of_it.all()
+    assert np.isnan(partly[1, made_of_it]).all()
+    np.testing.assert_array_equal(partly[1, ~made_of_it], whole[1, ~made_of_it])
+    np.testing.assert_array_equal(partly[0], whole[0])
+
+
 def test_weights_are_read_only():
     with pytest.raises(ValueError, match="read-only"):
         TOF8.from_hand21[0, 0] = 2

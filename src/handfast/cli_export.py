@@ -27,8 +27,8 @@ EXPORT_EXAMPLES = (
     "handfast export tofnet-tof8 --to c --target avx2 --out tof8_avx2\n\n"
     "handfast export tof8.onnx --to c --int8 --target cortex-m4 --out firmware/tof8\n\n"
     "handfast export dense.safetensors --to openvino --precision int8 --data data/depth --out dense.xml\n\n"
-    "handfast export dirnet.safetensors --out dirnet\n\n"
-    "handfast export ace.safetensors --out ace"
+    "handfast export runs/dirnet/model.safetensors --out my_dirnet\n\n"
+    "handfast export runs/ace/model.safetensors --out my_ace"
 )
 CHECKPOINT_ENDING = ".safetensors"
 FORMATS = ("onnx", "c", "openvino")
@@ -210,6 +210,13 @@ def _check_folder(name: str, to: str, plain: bool, out: Path) -> None:
         raise HandfastError(f"--to c: expected a net on whole images, got {name}; choose onnx")
     if out.suffix == ".onnx":
         raise HandfastError(f"--out: expected a folder for the files of {name}, got {out}")
+    from handfast.runtime.model import PACKAGED
+
+    if str(out) in PACKAGED:
+        raise HandfastError(
+            f"--out: {out} is the name of a packaged network, which --model would take for it; "
+            f"choose another, such as my_{out}"
+        )
 
 
 def _copy_folder(graphs: dict[str, bytes], model: str, out: Path) -> dict:

@@ -28,7 +28,7 @@ from handfast.errors import HandfastError
 from handfast.files import write_whole
 
 if TYPE_CHECKING:
-    from handfast.sensors.sources import FrameSource
+    from handfast.sensors.frame_source import FrameSource
     from handfast.structures import Frame, HandLabel, HandPose, HandSample
     from handfast.tracking.tracker import Tracker
 

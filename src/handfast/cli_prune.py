@@ -67,6 +67,8 @@ def prune(
     if not isinstance(net, DenseRegression):
         raise HandfastError(f"{model}: expected dense regression, got {card['name']}")
     norms = pruning.stack_norms(net)
+    if stacks == 1 == len(norms) and level is None and not supervised:
+        raise HandfastError(f"{model}: has one stack already; --level N cuts deeper")
     strongest = pruning.strongest_stack(norms)
     is_cut = stacks == 1 and len(norms) > 1
     pruned, pruned_card = pruning.prune(net, card, strongest if is_cut else None, level, supervised)

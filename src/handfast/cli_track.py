@@ -31,7 +31,7 @@ from handfast.cli_common import (
 from handfast.errors import HandfastError
 
 if TYPE_CHECKING:
-    from handfast.sensors.sources import FrameSource
+    from handfast.sensors.frame_source import FrameSource
     from handfast.structures import Frame, HandPose
 
 # As in cli.py, the commands import what they run.
@@ -129,24 +129,25 @@ def _track(
     """Track a source, or as much of it as asked for, write the results, say what was found."""
     from handfast.runtime.ace import AceModel
     from handfast.sensors.sources import CameraSource
-    from handfast.tracking.crop_tracker import CropTracker
-    from handfast.tracking.dense_tracker import DenseTracker
     from handfast.tracking.opening import open_tracker
     from handfast.tracking.outputs import ResultWriter, write_results
 
-    if out.resolve() == Path(source.name).resolve():
-        raise HandfastError(f"{out}: the results would mix with the source; choose another --out")
     tracker = open_tracker(model, backend, gate)
     is_live = isinstance(source, CameraSource)
     total = min(filter(None, (length_hint(source), frames)), default=None)
     # Unwinds as an error does, so that what is half written is taken away.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    with ResultWriter(out, source.fps) as writer, _first_interrupt_noted(is_live) as interrupted:
+    writer = ResultWriter(out, source.fps)
+    if Path(source.name).resolve() in (place.resolve() for place in (out, *writer.outputs)):
+        raise HandfastError(f"{out}: the results would mix with the source; choose another --out")
+    with writer, _first_interrupt_noted(is_live) as interrupted:
         taken = takewhile(lambda frame: not interrupted(), _beginning(source, frames, seconds))
         if not tracker.model.card.in_colour:
             taken = _saying_that_colour_is_lost(taken, model)
         found = _sure_ones(with_bar(tracker.track(taken), "tracking", total), min_score)
         counts = write_results(found, writer)
+    if is_live and source.stopped:
+        print(f"note: {source.name} gave no more pictures", file=sys.stderr)
     for file, reason in source.skipped:
         print(f"skipped: {file}: {reason}", file=sys.stderr)
     facts = asdict(counts)
@@ -161,8 +162,8 @@ def _track(
         "out": str(out),
         "outputs": [str(path) for path in writer.outputs],
     }
-    if isinstance(tracker, CropTracker | DenseTracker):
-        finder = tracker.finder.model
+    if led_by := getattr(tracker, "finder", None):
+        finder = led_by.model
         summary |= {"finder": finder.card.name, "finder_backend": finder.backend}
     if as_json:
         print(json.dumps(summary))

@@ -154,7 +154,7 @@ def reproduce(
             making.reproduce(chosen, wanted, numbers, scale, folders, devices, say=lambda line: None)
             return
         making.reproduce(chosen, wanted, numbers, scale, folders, devices, say=_say)
-    found = read_results(results, chosen, scale)
+    found = read_results(results, chosen, scale, numbers)
     if plot is not None:
         plots.plot(chosen, {name: found[name] for name in wanted if name in found}, plot)
     if as_json:

@@ -44,8 +44,12 @@ class Skeleton:
         return tuple(i for i, name in enumerate(self.keypoints) if name.endswith("_tip"))
 
     def select(self, points: np.ndarray) -> np.ndarray:
-        """hand21 points (..., 21, D) -> this set's points (..., K, D)."""
-        return np.einsum("kj,...jd->...kd", self.from_hand21.astype(points.dtype), points)
+        """hand21 points (..., 21, D) -> this set's points (..., K, D), NaN where a joint of theirs is."""
+        unknown = np.isnan(points)
+        known = np.where(unknown, 0, points)  # 0 x NaN is NaN
+        selected = np.einsum("kj,...jd->...kd", self.from_hand21.astype(points.dtype), known)
+        selected[np.einsum("kj,...jd->...kd", self.from_hand21 != 0, unknown)] = np.nan
+        return selected
 
     def select_visible(self, visible: np.ndarray) -> np.ndarray:
         """hand21 visibility (..., 21) bool -> (..., K): a mixed key-point needs all of its joints."""

@@ -1,16 +1,25 @@
 """Layers against hand-worked cases."""
 
+import pytest
 import torch
 from torch.nn import functional as F
 
 from handfast.models.layers import ChannelShuffle, ConvNorm, UpsampleDepthwise
 
 
-def test_shuffle_gives_each_group_a_channel_of_every_group():
+@pytest.mark.parametrize("training", [True, False])
+def test_shuffle_gives_each_group_a_channel_of_every_group(training):
     x = torch.arange(6.0).view(1, 6, 1, 1).expand(2, 6, 3, 5)
-    shuffled = ChannelShuffle(2)(x)
+    shuffled = ChannelShuffle(2).train(training)(x)
     assert shuffled.shape == x.shape
     assert shuffled[0, :, 0, 0].tolist() == [0, 3, 1, 4, 2, 5]
+
+
+def test_shuffle_is_the_same_in_training_and_leaves_channels_last_in_memory():
+    x = torch.randn(2, 24, 4, 5).to(memory_format=torch.channels_last)
+    shuffled = ChannelShuffle(4).train()(x)
+    assert torch.equal(shuffled, ChannelShuffle(4).eval()(x))
+    assert shuffled.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_shuffles_with_swapped_group_counts_are_inverses():

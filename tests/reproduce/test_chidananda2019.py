@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from handfast.reproduce.chidananda2019 import TABLE1, TABLE2, TECHNIQUES
-from handfast.reproduce.rows import recipe_of
+from handfast.reproduce.rows import recipe_of, varied
 from handfast.reproduce.tables import Summary, judge
 from handfast.training.families import load_recipe
 
@@ -93,6 +93,28 @@ def test_a_row_without_a_technique_has_all_others():
     none = recipe_of(TABLE1.rows["none"], "full", 0).losses
     assert none.fingertip == 1.0 and none.auxiliary_keypoints == none.keypoints == 1.0
     assert all(getattr(none, weight) == 0 for weight in set(each) - {"fingertip"})
+
+
+def test_the_techniques_together_are_our_recipe():
+    paper, ours = load_recipe("chidananda2019"), load_recipe("bench-tof8")
+    together = {}
+    for name, row in TECHNIQUES.rows.items():
+        if name not in ("ours", "ours-best", "with-distillation"):
+            together |= row.changes
+    assert varied(paper, together) == ours
+    distilled = recipe_of(TECHNIQUES.rows["with-distillation"], "small", 0)
+    assert distilled.teacher == f"mobilenetv2 {recipe_of(TABLE2.rows['mobilenetv2'], 'small', 0).hash[:6]}"
+
+
+def test_what_helps_is_told_against_the_same_net():
+    rows = summaries(TECHNIQUES, ours_best=5.2)
+    rows = {
+        name: row if name in ("ours", "ours-best") else replace(row, value=5.4) for name, row in rows.items()
+    }
+    assert verdicts(TECHNIQUES, rows) == ["holds"] * 2
+    assert judge(TECHNIQUES.claims[1], rows).found == "ours-best 5.200 px against ours 5.556 px: -6.4 %"
+    rows["with-hidden"] = replace(rows["with-hidden"], value=5.6)
+    assert verdicts(TECHNIQUES, rows) == ["fails", "holds"]
 
 
 def test_full_scale_is_the_paper_s_schedule():

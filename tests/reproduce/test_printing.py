@@ -39,7 +39,8 @@ def test_the_table_to_read(found, capsys):
     assert cells["none"][:4] == ["6.054", "6.100", "0.100", "3"]
     assert cells["no-seg"][:4] == ["5.690", "5.500", "–", "1"]
     assert cells["no-kphv"][:4] == ["–", "–", "–", "0"]
-    assert "all 5.450 ± 0.071 px against none 6.100 ± 0.100 px: -10.7 %" in lines[-3]
+    # Of the two seeds that both have.
+    assert "all 5.450 ± 0.071 px against none 6.050 ± 0.071 px: -9.9 %" in lines[-3]
     assert lines[-2].startswith("not yet measured: every loss helps (needs no-dhp, no-kphv,")
     assert max(map(len, lines[1:-3])) <= 80
 

@@ -147,6 +147,17 @@ def test_a_table_to_read(dense_results, capsys):
     assert max(map(len, lines[1:8])) <= 80
 
 
+def test_seeds_that_were_timed_in_several_engines_are_told(dense_results, make_result, capsys):
+    path = result_path(dense_results, "pruned2019", "small", "1-stack-scratch", 0)
+    found = read_results(dense_results, TABLE3, "small")["1-stack-scratch"][0]
+    other = {"l4": replace(found.score["l4"], engine="onnxruntime")}
+    write_result(
+        path.with_name("1-stack-scratch-seed1.json"), make_result("1-stack-scratch", 1, 1.0, score=other)
+    )
+    print_table(TABLE3, "small", read_results(dense_results, TABLE3, "small"), list(TABLE3.rows))
+    assert "Engine: onnxruntime, openvino." in capsys.readouterr().out
+
+
 def test_seeds_whose_curves_differ_in_length_are_averaged(dense_results, make_result):
     path = result_path(dense_results, "pruned2019", "small", "1-stack-scratch", 0)
     found = read_results(dense_results, TABLE3, "small")["1-stack-scratch"][0]

@@ -18,6 +18,7 @@ from handfast.reproduce.tables import (
     read_results,
     result_path,
     summarise,
+    summarise_alike,
     write_result,
 )
 
@@ -111,6 +112,30 @@ def test_a_claim_is_judged_when_all_its_rows_are_there(results):
     assert judge(replace(claim, judge=lambda _: (False, "no")), rows).verdict == "fails"
     verdict = judge(replace(claim, needs=("all", "depth-all")), rows)
     assert (verdict.verdict, verdict.found) == ("not yet measured", "needs depth-all")
+
+
+def test_a_claim_is_about_the_seeds_that_its_rows_share(results, make_result):
+    found = read_results(results, TABLE1, "small")
+
+    def values(*needs):
+        alike = summarise_alike(TABLE1, Claim("", needs, lambda _: (True, "")), found)
+        return {name: (round(row.value, 3), row.seeds) for name, row in alike.items()}
+
+    assert values("none", "all") == {"none": (6.05, 2), "all": (5.45, 2)}
+    assert values("none", "all", "no-seg") == {"none": (6.0, 1), "all": (5.4, 1), "no-seg": (5.5, 1)}
+    assert values("none", "depth-all") == {"none": (6.1, 3)}
+    found["no-seg"] = [make_result("no-seg", 5, 5.5)]
+    assert values("all", "no-seg") == {"all": (5.45, 2), "no-seg": (5.5, 1)}  # better than nothing
+
+
+def test_seeds_can_be_chosen(results):
+    found = read_results(results, TABLE1, "small", (1, 2))
+    assert {name: [result.seed for result in of_row] for name, of_row in found.items()} == {
+        "none": [1, 2],
+        "all": [1],
+    }
+    with pytest.raises(HandfastError, match="no result of chidananda2019/table1"):
+        read_results(results, TABLE1, "small", (7,))
 
 
 def test_unknown_tables_and_rows_list_the_known_ones():

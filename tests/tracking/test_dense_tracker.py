@@ -40,12 +40,14 @@ class Finder:
     def __init__(self, *hands_mm, side="right"):
         self.hands_mm, self.side = hands_mm, side
         self.asked = self.forgotten = 0
+        self.searches = []
 
     def forget(self):
         self.forgotten += 1
 
-    def step(self, frame):
+    def step(self, frame, search):
         self.asked += 1
+        self.searches.append(search)
         return [
             HandPose(
                 self.side, 0.9, frame.camera.project(joints_mm), np.ones(21, bool), joints_mm - (0.0, 0, 10)
@@ -83,7 +85,7 @@ def test_a_hand_is_found_once_and_then_followed(sample, joints_mm):
         np.testing.assert_allclose(pose.xyz_mm, joints_mm)
         np.testing.assert_allclose(pose.keypoints_px, sample.hands[0].keypoints_px, atol=0.1)
     tracker.step(sample.frame)
-    assert finder.asked == 2  # for another hand
+    assert finder.searches == [False, True]  # for another hand, and that at once
 
 
 def test_left_hands_are_seen_in_the_mirror(sample, joints_mm):

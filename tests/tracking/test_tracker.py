@@ -12,7 +12,7 @@ from handfast.runtime.model import Model, ModelCard
 from handfast.sensors.images import normalise_exposure
 from handfast.structures import Frame
 from handfast.tracking.finds import Find
-from handfast.tracking.tracker import Tracker
+from handfast.tracking.tracker import SEARCH_EVERY, Tracker
 
 WIDTH, HEIGHT = 160, 120
 # A toy hand: discs of three levels for wrist, middle fingertip and thumb, held together by dim bars.
@@ -262,6 +262,15 @@ def test_a_surer_hand_beside_one_that_is_followed_is_another_one(model, monkeypa
     monkeypatch.setattr(tracker, "_consistent", lambda find, side, others: find)
     hands = tracker.step(frame(0, []))
     assert len(hands) == 2 and {hand.track for hand in hands} == {1, 2}
+
+
+def test_another_hand_is_looked_for_now_and_then_or_at_once(model):
+    tracker, one, other = Tracker(model), find(100, 0.9, track=1), find(400, 0.9, track=2)
+    tracker._previous = [one, other]
+    for frames, search, parts in ((1, False, 0), (1, True, 1), (SEARCH_EVERY, False, 1)):
+        tracker._frames = frames
+        assert len(tracker._parts_to_search([one], search)) == parts
+        assert tracker._parts_to_search([one, other], search) == []  # there is no third
 
 
 @pytest.mark.parametrize(

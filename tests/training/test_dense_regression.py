@@ -41,6 +41,18 @@ def test_targets_are_those_of_the_codec(recipe, batch):
     assert np.nanmedian(reached) < 0.5
 
 
+def test_of_a_torn_hand_the_joints_that_are_left_are_taught(depth_folder):
+    recipe = replace(load_recipe("dense-hand21"), input_px=128)
+    source = open_depth_batches(depth_folder, DepthMix(torn_share=1.0), 3)
+    batch = DepthBatches(source.frames, 0, DepthMix(torn_share=1.0)).batch(0, 8)
+    _, targets = DenseTask(recipe).tensors(batch)
+    known = np.isfinite(batch["joints_mm"]).all(axis=2)
+    assert 0.1 < known.mean() < 0.9
+    reached = targets[32].heatmaps_3d.flatten(2).amax(dim=2).numpy() > 0
+    assert not reached[~known].any()
+    assert reached[known].mean() > 0.8  # of the others some are too far from all that is seen
+
+
 def test_crops_of_half_the_width_have_maps_of_half_the_width(recipe, batch):
     task = DenseTask(replace(recipe, input_px=64)).eval()
     depth, targets = task.tensors(batch)

@@ -14,7 +14,6 @@ from handfast.structures import HandSample
 
 # As in the paper (section 5): 28 people to train on, 4 to validate, 8 to test.
 SPLITS = {"train": range(0, 28), "validation": range(28, 32), "test": range(32, 40)}
-PEOPLE = 40
 SIZES = ("small", "full")
 
 

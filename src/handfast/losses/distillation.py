@@ -12,8 +12,9 @@ def distillation_losses(prediction: Prediction, taught: Prediction, targets: Tar
     """How far a prediction is from a teacher's of the same images, in the units of the losses of
     ``multitask_losses`` that have the same names after ``teacher_``.
 
-    Of maps the divergence (Kullback and Leibler's) of their cells' probabilities, of key-points that have a
-    label in the image; of visibility that of each of its logits. Both are 0 where the two agree.
+    Of maps the divergence (Kullback and Leibler's) of their cells' probabilities, of the key-points of hands
+    that are there, as far as they have a label in the image; of visibility that of each of its logits. Both
+    are 0 where the two agree.
     """
     labelled = (targets.weight > 0) & targets.present[..., None]
     of_teacher = F.log_softmax(taught.heatmaps[labelled].float().flatten(1), dim=1)

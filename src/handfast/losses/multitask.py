@@ -40,7 +40,8 @@ class LossWeights:
 
 
 class Targets(NamedTuple):
-    """Labels of b images, slot 0 the left hand, 1 the right. Rows of absent hands are never read.
+    """Labels of b images, slot 0 the left hand, 1 the right. Of absent hands nothing is read but key-points
+    with a weight, where a hand that is alone teaches both slots.
 
     keypoints_px: (b, 2, K, 2) float32 input pixels. weight: (b, 2, K) float32, 0 where a key-point has no
     label in the image. auxiliary_*: the same for the auxiliary key-points, A = 0 without them. visible:

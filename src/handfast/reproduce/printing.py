@@ -7,7 +7,17 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
 
-from handfast.reproduce.tables import Result, Summary, Table, data_of, judge, summarise
+from handfast.reproduce.tables import (
+    Result,
+    Summary,
+    Table,
+    Verdict,
+    data_of,
+    judge,
+    score_of,
+    summarise,
+    summarise_alike,
+)
 
 LEAST_WIDTH = 150
 # What a table may show of a summary: heading, and a number as it is printed.
@@ -45,7 +55,7 @@ def as_json(table: Table, scale: str, found: Mapping[str, list[Result]], rows: S
         "scale": scale,
         "rows": [summaries[name].facts() for name in rows if name in summaries],
         "missing": [name for name in rows if name not in summaries],
-        "claims": [asdict(judge(claim, summaries)) for claim in table.claims],
+        "claims": [asdict(verdict) for verdict in _verdicts(table, found)],
         "data": data_of(found),
     }
 
@@ -73,16 +83,21 @@ def print_table(table: Table, scale: str, found: Mapping[str, list[Result]], row
             *(_shown(facts, what) for what in table.also),
         )
     console.print(grid)
-    engines = {summary.score["engine"] for summary in summaries.values() if "engine" in summary.score}
+    scores = [score_of(table.rows[name], result) for name, of_row in found.items() for result in of_row]
+    engines = {score.engine for score in scores if hasattr(score, "engine")}
     notes = [table.note, f"Engine: {', '.join(sorted(engines))}." if engines else ""]
     if any(notes):
         console.print(" ".join(filter(None, notes)), soft_wrap=True)
-    for verdict in (judge(claim, summaries) for claim in table.claims):
+    for verdict in _verdicts(table, found):
         console.print(f"{verdict.verdict}: {escape(verdict.claim)} ({escape(verdict.found)})", soft_wrap=True)
     if len(data_of(found)) > 1:
         console.print(
             "note: the rows were made on different data; their result files name it", soft_wrap=True
         )
+
+
+def _verdicts(table: Table, found: Mapping[str, list[Result]]) -> list[Verdict]:
+    return [judge(claim, summarise_alike(table, claim, found)) for claim in table.claims]
 
 
 def _summaries(table: Table, found: Mapping[str, list[Result]]) -> dict[str, Summary]:

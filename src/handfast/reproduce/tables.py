@@ -179,8 +179,10 @@ def read_result(path: Path, table: Table) -> Result:
         ) from error
 
 
-def read_results(results: Path, table: Table, scale: str) -> dict[str, list[Result]]:
-    """The results on disk of each row that has any, by seed.
+def read_results(
+    results: Path, table: Table, scale: str, seeds: Sequence[int] = ()
+) -> dict[str, list[Result]]:
+    """The results on disk of each row that has any, by seed; of these seeds alone, unless none are named.
 
     Raises HandfastError if no row has any, for a file that is no result, and for seeds of one row with
     different recipes.
@@ -188,6 +190,7 @@ def read_results(results: Path, table: Table, scale: str) -> dict[str, list[Resu
     found = {}
     for name, row in table.rows.items():
         read = [read_result(path, table) for path in _files_of(results, table, scale, row)]
+        read = [result for result in read if not seeds or result.seed in seeds]
         if of_row := [result for result in read if not row.part or row.part in result.score]:
             _check_alike(results, table, of_row)
             found[name] = sorted(of_row, key=lambda result: result.seed)
@@ -251,6 +254,18 @@ def summarise(table: Table, name: str, of_row: list[Result]) -> Summary:
         score=_mean(scores),
         paper=row.paper,
     )
+
+
+def summarise_alike(table: Table, claim: "Claim", found: Mapping[str, list[Result]]) -> dict[str, Summary]:
+    """What the results that a claim is about come to, each row's of the seeds that all of them have: two
+    seeds can be further apart than two rows."""
+    needed = {name: found[name] for name in claim.needs if name in found}
+    seeds = [{result.seed for result in of_row} for of_row in needed.values()]
+    shared = set.intersection(*seeds) if seeds else set()
+    return {
+        name: summarise(table, name, [each for each in of_row if each.seed in shared] or of_row)
+        for name, of_row in needed.items()
+    }
 
 
 def data_of(found: Mapping[str, list[Result]]) -> list[dict]:

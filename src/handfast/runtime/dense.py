@@ -12,14 +12,12 @@ from handfast.codecs.dense import DenseMaps, decode_joints
 from handfast.errors import HandfastError
 from handfast.export.card import CARD_KEY
 from handfast.runtime.model import ModelCard, card_of, open_session, parse_card, read_model
-from handfast.runtime.openvino import Request, read_network, say_it_is_not_installed
+from handfast.runtime.openvino import BACKENDS, Request, read_network, say_it_is_not_installed
 from handfast.sensors.depth_crop import CROP_PX, DepthCrop
 from handfast.skeleton import SKELETONS, Skeleton
 
 if TYPE_CHECKING:
     import openvino
-
-BACKENDS = ("onnxruntime", "openvino")
 
 # (b, 1, 128, 128) float32 as ``DepthCrop.depth`` has it -> the maps of b crops.
 Engine = Callable[[np.ndarray], DenseMaps]

@@ -10,9 +10,8 @@ import numpy as np
 import onnxruntime
 
 from handfast.errors import HandfastError
-from handfast.runtime.dense import BACKENDS
 from handfast.runtime.model import GRAPHS, ON_CROPS, ModelCard, card_of, open_session, read_graphs
-from handfast.runtime.openvino import Request, read_network, say_it_is_not_installed
+from handfast.runtime.openvino import BACKENDS, Request, read_network, say_it_is_not_installed
 
 # What a graph may be given, by name -> its outputs in order.
 Engine = Callable[[dict[str, np.ndarray]], list[np.ndarray]]

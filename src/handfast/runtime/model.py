@@ -20,7 +20,8 @@ from handfast.skeleton import SKELETONS, Skeleton
 
 # On whole grey images, with C in 8-bit integers too; then the others.
 IN_GREY = ("tofnet-hand21", "tofnet-tof8")
-PACKAGED = (*IN_GREY, "tofnet-rgb", "dense-hand21", "dirnet", "ace")
+ON_IMAGES = (*IN_GREY, "tofnet-rgb")
+PACKAGED = (*ON_IMAGES, "dense-hand21", "dirnet", "ace")
 BACKENDS = ("onnxruntime", "c")
 # Families that run on crops, and what they are called.
 ON_CROPS = {"dense": "dense regression", "dirnet": "DIR-Net", "ace": "ACE"}
@@ -121,7 +122,8 @@ def load_model(name_or_path: str | Path = PACKAGED[0], backend: str = BACKENDS[0
     card = card_of(session, name_or_path)
     if what := ON_CROPS.get(card.family):
         raise HandfastError(
-            f"model {name_or_path}: expected a net on whole images, got {what}, which open_tracker takes"
+            f"model {name_or_path}: expected a net on whole images, got {what}; give {', '.join(ON_IMAGES)} "
+            "or one that was trained like them (in Python open_tracker takes any)"
         )
     if backend == "c":
         try:
@@ -164,7 +166,7 @@ def read_model(name_or_path: str | Path) -> bytes:
     """The ONNX file of a packaged model or at a path. Raises HandfastError if there is none."""
     path = Path(name_or_path)
     asset = files("handfast").joinpath(f"assets/{name_or_path}.onnx")
-    if str(name_or_path) in PACKAGED and asset.is_file():
+    if name_or_path in PACKAGED and asset.is_file():  # a Path is none of them
         return asset.read_bytes()
     if path.suffix == ".safetensors":
         raise HandfastError(
@@ -181,7 +183,7 @@ def read_graphs(name_or_path: str | Path) -> dict[str, bytes]:
     """The ONNX files of a packaged model or at a path, by their graphs: those of ``GRAPHS``, or the one, "",
     of any other family. Raises HandfastError if one is missing."""
     folder = Path(name_or_path)
-    if str(name_or_path) in PACKAGED:
+    if name_or_path in PACKAGED:
         folder = files("handfast") / "assets" / str(name_or_path)
     if not folder.is_dir():
         return {"": read_model(name_or_path)}

@@ -1,14 +1,17 @@
 """A network of any family, ready to run."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Union
 
 from handfast.errors import HandfastError
 from handfast.runtime.ace import AceModel, load_ace
-from handfast.runtime.dense import DenseModel, load_dense
 from handfast.runtime.dirnet import RefinementModel, load_dirnet, read_exit_rule
 from handfast.runtime.model import BACKENDS, Model, load_model, read_card
 
-Network = Model | DenseModel | RefinementModel | AceModel
+if TYPE_CHECKING:
+    from handfast.runtime.dense import DenseModel
+
+Network = Union[Model, "DenseModel", RefinementModel, AceModel]
 
 
 def open_network(name_or_path: str | Path, backend: str = BACKENDS[0], gate: str | None = None) -> Network:
@@ -27,6 +30,8 @@ def open_network(name_or_path: str | Path, backend: str = BACKENDS[0], gate: str
     if gate is not None:
         raise HandfastError(f"gate {gate!r}: model {name_or_path} has none, as dirnet and ace have")
     if family == "dense":
+        from handfast.runtime.dense import load_dense  # brings numba's compiler, which takes a second
+
         return load_dense(name_or_path, backend)
     return load_model(name_or_path, backend)
 

@@ -12,6 +12,8 @@ import numpy as np
 if TYPE_CHECKING:
     import openvino
 
+# What runs networks on crops.
+BACKENDS = ("onnxruntime", "openvino")
 # 32-bit floats wherever a file has no integers: on some processors it would take 16 bits.
 OPTIONS = {
     "INFERENCE_NUM_THREADS": 1,

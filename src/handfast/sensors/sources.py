@@ -1,14 +1,10 @@
 """Where frames come from: a folder of PNGs, a video file, a recording or a camera, a frame at a time."""
 
-import json
 import math
 import os
 import re
 import time
-import zipfile
-import zlib
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -18,17 +14,16 @@ import numpy as np
 
 from handfast.errors import HandfastError
 from handfast.files import natural
-from handfast.geometry import Camera, camera_of
+from handfast.geometry import camera_of
 from handfast.sensors import png
+from handfast.sensors.frame_source import DEFAULT_FPS, FrameSource, as_images
+from handfast.sensors.recordings import RECORDING_SUFFIX, RecordingSource
 from handfast.structures import Frame
 
-DEFAULT_FPS = 30.0
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi")
-RECORDING_SUFFIX = ".zip"
-_RECORDING_FORMAT, _RECORDING_VERSION = "handfast-recording", 1
-_DAMAGED_ZIP = (zipfile.BadZipFile, KeyError, EOFError, RuntimeError, zlib.error)
 # A video is in colour if the channels of one of its first frames differ by more than compression makes them.
-_FRAMES_TO_PROBE, _GREY_SPREAD = 30, 16
+# Dark ones, as before a film begins, say nothing: the first lit ones are looked at, of so many at most.
+_FRAMES_TO_PROBE, _LIT_FRAMES, _GREY_SPREAD, _DARK = 600, 30, 16, 40
 
 
 def open_source(
@@ -43,8 +38,9 @@ def open_source(
 
     A folder holds either 8-bit PNGs (infrared, amplitude or colour) or 16-bit PNGs (depth), all of one size,
     in natural order of their names: 2.png before 10.png. Other files in it are ignored. Colour PNGs and
-    videos come as grey amplitude, and as colour too, unless a video's first second has none. A recording is
-    what ``write_recording`` writes. A camera goes on until it stops, in colour, timed by the clock.
+    videos come as grey amplitude, and as colour too, unless a video's first second, or that after it was
+    dark, has none. A recording is what ``write_recording`` writes. A camera goes on until it stops, in
+    colour, timed by the clock.
 
     intrinsics: (fx, fy, cx, cy) px; depth_unit_mm: millimetres of one depth step. Depth PNGs need both.
     fps: frames a second; by default 30 for a folder, for a video what the file says, and what it says itself
@@ -55,9 +51,10 @@ def open_source(
     at the frame itself for one that is cut off, damaged, or not of the first one's kind and size.
     """
     _check_options(intrinsics, depth_unit_mm, fps)
-    if camera := re.fullmatch("camera:([0-9]{1,4})", str(source)):
-        return CameraSource(str(source), cv2.VideoCapture(int(camera[1])), intrinsics, fps)
     path = Path(source)
+    if camera := re.fullmatch("camera:([0-9]{1,4})", str(source)):
+        _check_no_depth_unit(source, depth_unit_mm)
+        return CameraSource(str(source), cv2.VideoCapture(int(camera[1])), intrinsics, fps)
     if not os.path.exists(path):
         raise HandfastError(f"{path}: no such file or folder; give {_EXPECTED}")
     if path.is_dir():
@@ -69,6 +66,7 @@ def open_source(
             )
         return RecordingSource(path, skip_bad_frames)
     if path.suffix.lower() in VIDEO_SUFFIXES:
+        _check_no_depth_unit(source, depth_unit_mm)
         return VideoSource(path, intrinsics, fps, skip_bad_frames)
     raise HandfastError(f"{path}: expected {_EXPECTED}, got a {path.suffix or 'nameless'} file")
 
@@ -89,38 +87,13 @@ def _check_options(
             raise HandfastError(f"{what}: expected a number above 0, got {value}")
 
 
-class FrameSource(ABC):
-    """Frames in order of time, read as they are asked for; iterating again starts again.
-
-    name: for messages. fps: nominal frames a second. skipped: (file, reason) of the frames that the latest
-    pass left out; a frame's index counts them, so that times stay right. ``operator.length_hint`` gives the
-    number of frames where it is known, bad ones included, and 0 where it is not.
-    """
-
-    def __init__(self, name: str, fps: float, skip_bad_frames: bool):
-        self.name = name
-        self.fps = fps
-        self.skip_bad_frames = skip_bad_frames
-        self.skipped: list[tuple[str, str]] = []
-
-    def __iter__(self) -> Iterator[Frame]:
-        self.skipped.clear()
-        for file, load in self._loaders():
-            try:
-                frame = load()
-            except HandfastError as error:
-                self._skip(file, str(error))
-            else:
-                yield frame
-
-    @abstractmethod
-    def _loaders(self) -> Iterator[tuple[str, Callable[[], Frame]]]:
-        """Each frame's file name, and a call that reads the frame or raises HandfastError."""
-
-    def _skip(self, file: str, reason: str) -> None:
-        if not self.skip_bad_frames:
-            raise HandfastError(f"{self.name}: {file}: {reason}; mend it or give --skip-bad-frames")
-        self.skipped.append((file, reason))
+def _check_no_depth_unit(source: str | Path, depth_unit_mm: float | None) -> None:
+    """Of what holds no depth."""
+    if depth_unit_mm is not None:
+        raise HandfastError(
+            f"{source}: --depth-unit-mm is for folders of 16-bit PNGs, which hold depth; this has "
+            "none: save depth as such PNGs, or drop the option"
+        )
 
 
 class FolderSource(FrameSource):
@@ -142,6 +115,8 @@ class FolderSource(FrameSource):
                 f"{folder}: 16-bit PNGs are depth images, which need --intrinsics fx,fy,cx,cy and "
                 f"--depth-unit-mm; give both (or save infrared as 8-bit)"
             )
+        if self._header.kind != "depth":
+            _check_no_depth_unit(folder, depth_unit_mm)
         self._camera = camera_of(intrinsics, self._header.width, self._header.height)
         self._depth_unit_mm = depth_unit_mm if depth_unit_mm is not None else 1.0
 
@@ -161,7 +136,7 @@ class FolderSource(FrameSource):
             yield file.name, partial(self._load, index, file)
 
     def _load(self, index: int, file: Path) -> Frame:
-        images = _images(self._header.kind, png.decode(_read_file(file), self._header))
+        images = as_images(self._header.kind, png.decode(_read_file(file), self._header))
         return Frame(
             index, index / self.fps, **images, depth_unit_mm=self._depth_unit_mm, camera=self._camera
         )
@@ -181,8 +156,9 @@ class VideoSource(FrameSource):
         if first is None:
             raise HandfastError(f"{path}: not a video that can be read; convert it to mp4, or check the copy")
         # Decoders make three channels of grey video too, which infrared cameras' often is.
+        lit = (picture for picture in chain([first], pictures) if picture.max() > _DARK)
         self._in_colour = any(
-            np.ptp(picture, axis=2).max() > _GREY_SPREAD for picture in chain([first], pictures)
+            np.ptp(picture, axis=2).max() > _GREY_SPREAD for picture in islice(lit, _LIT_FRAMES)
         )
         capture.release()
         if fps is None and not (math.isfinite(container_fps) and container_fps > 0):
@@ -214,15 +190,17 @@ class VideoSource(FrameSource):
             self._skip(f"frame {index}", reason)
 
     def _frame(self, index: int, picture: np.ndarray) -> Frame:
-        images = _images("amplitude", picture)
+        images = as_images("amplitude", picture)
         if not self._in_colour:
             del images["colour"]
         return Frame(index, index / self.fps, **images, camera=self._camera)
 
 
 class CameraSource(FrameSource):
-    """A live camera. Each pass goes on with what it shows by then, timed from when the pass began. Should the
-    camera stop, which is no error, ``skipped`` says so."""
+    """A live camera. Each pass goes on with what it shows by then, timed from when the pass began.
+
+    stopped: whether the camera gave no more pictures, which is no error.
+    """
 
     def __init__(
         self,
@@ -240,6 +218,7 @@ class CameraSource(FrameSource):
         own_fps = capture.get(cv2.CAP_PROP_FPS)
         super().__init__(name, fps or (own_fps if 0 < own_fps < math.inf else DEFAULT_FPS), True)
         self._capture, self._clock = capture, clock
+        self.stopped = False
         height, width = first.shape[:2]
         self._camera = camera_of(intrinsics, width, height)
 
@@ -247,136 +226,15 @@ class CameraSource(FrameSource):
         start_s = self._clock()
         for index, picture in enumerate(_pictures(self._capture)):
             time_s = self._clock() - start_s
-            images = _images("amplitude", picture)
+            images = as_images("amplitude", picture)
             yield f"frame {index}", partial(Frame, index, time_s, **images, camera=self._camera)
-        self._skip(self.name, "it gave no more pictures")
+        self.stopped = True
 
 
 def _pictures(capture: cv2.VideoCapture) -> Iterator[np.ndarray]:
     """The frames (H, W, 3) uint8 BGR of an open video."""
     while (read := capture.read())[0]:
         yield read[1]
-
-
-class RecordingSource(FrameSource):
-    """A recording as ``write_recording`` writes it."""
-
-    def __init__(self, path: Path, skip_bad_frames: bool):
-        try:
-            with zipfile.ZipFile(path) as archive:
-                meta = json.loads(archive.read("recording.json"))
-                self._headers = {
-                    image: png.read_header(archive.open(_member(image, 0)).read(png.HEADER_BYTES))
-                    for image in ("amplitude", "depth")
-                    if _member(image, 0) in archive.namelist()
-                }
-        except (HandfastError, ValueError, OSError, *_DAMAGED_ZIP) as error:
-            raise HandfastError(
-                f"{path}: not a handfast recording, or cut off ({error}); copy or record it again"
-            ) from error
-        try:
-            form = meta["format"], meta["version"]
-            if form != (_RECORDING_FORMAT, _RECORDING_VERSION):
-                wanted = f"{_RECORDING_FORMAT} version {_RECORDING_VERSION}"
-                raise HandfastError(f"{path}: expected {wanted}, got {form}; update handfast or record again")
-            self._camera = Camera(**meta["camera"]) if meta["camera"] is not None else None
-            self._depth_unit_mm = float(meta["depth_unit_mm"])
-            self._time_s = tuple(float(t) for t in meta["time_s"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise HandfastError(f"{path}: recording.json is broken ({error!r}); record it again") from error
-        if not self._time_s or not all(map(math.isfinite, self._time_s)):
-            raise HandfastError(f"{path}: expected the times of its frames, finite ones; record it again")
-        span_s = self._time_s[-1] - self._time_s[0]
-        fps = (len(self._time_s) - 1) / span_s if span_s > 0 else DEFAULT_FPS
-        super().__init__(str(path), fps, skip_bad_frames)
-        self._path = path
-
-    def __len__(self) -> int:
-        return len(self._time_s)
-
-    def _loaders(self) -> Iterator[tuple[str, Callable[[], Frame]]]:
-        with zipfile.ZipFile(self._path) as archive:
-            for index in range(len(self)):
-                yield f"frame {index}", partial(self._load, archive, index)
-
-    def _load(self, archive: zipfile.ZipFile, index: int) -> Frame:
-        images = {}
-        for image, header in self._headers.items():
-            try:
-                data = archive.read(_member(image, index))
-            except _DAMAGED_ZIP as error:
-                raise HandfastError(f"{image} cannot be read ({error})") from error
-            images |= _images(image, png.decode(data, header))
-        return Frame(
-            index, self._time_s[index], **images, depth_unit_mm=self._depth_unit_mm, camera=self._camera
-        )
-
-
-def write_recording(path: str | Path, frames: Iterable[Frame]) -> None:
-    """Write frames of one sensor as a recording, without loss; the same frames give the same bytes.
-
-    A recording is a ZIP file, stored without further compression, of ``recording.json`` (format, version,
-    camera, depth_unit_mm, time_s of each frame) and ``amplitude/000000.png``, ``depth/000000.png`` and so
-    on, of which either may be absent. Colour is not kept. Reading numbers the frames from 0.
-
-    Raises HandfastError for no frames, and for frames that differ in size, images, camera or depth unit.
-    """
-    path = Path(path)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
-            _write_members(archive, frames)
-        os.replace(part, path)
-    except OSError as error:
-        raise HandfastError(f"{path}: cannot be written ({error.strerror}); choose another place") from error
-    finally:
-        if part.exists():
-            part.unlink()
-
-
-def _write_members(archive: zipfile.ZipFile, frames: Iterable[Frame]) -> None:
-    sensor, time_s = None, []
-    for index, frame in enumerate(frames):
-        images = {"amplitude": frame.amplitude, "depth": frame.depth}
-        images = {name: image for name, image in images.items() if image is not None}
-        form = (*images, frame.shape, frame.depth_unit_mm, frame.camera)
-        sensor = sensor or form
-        if form != sensor:
-            raise HandfastError(f"frame {index}: expected {sensor} as in the first frame, got {form}")
-        for name, image in images.items():
-            _write_member(archive, _member(name, index), cv2.imencode(".png", image)[1].tobytes())
-        time_s.append(frame.time_s)
-    if sensor is None:
-        raise HandfastError("a recording needs one frame or more, got none")
-    *_, depth_unit_mm, camera = sensor
-    meta = {
-        "format": _RECORDING_FORMAT,
-        "version": _RECORDING_VERSION,
-        "camera": vars(camera) if camera is not None else None,
-        "depth_unit_mm": depth_unit_mm,
-        "time_s": time_s,
-    }
-    _write_member(archive, "recording.json", json.dumps(meta, allow_nan=False).encode())
-
-
-def _write_member(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
-    info = zipfile.ZipInfo(name)  # dated 1980: the time of writing would change the bytes
-    info.external_attr = 0o644 << 16
-    archive.writestr(info, data)
-
-
-def _member(image: str, index: int) -> str:
-    return f"{image}/{index:06d}.png"
-
-
-def _images(kind: str, picture: np.ndarray) -> dict[str, np.ndarray]:
-    """What was decoded, as a frame's images: blue, green, red become grey amplitude and colour."""
-    if picture.ndim == 2:
-        return {kind: picture}
-    return {
-        "amplitude": cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY),
-        "colour": cv2.cvtColor(picture, cv2.COLOR_BGR2RGB),
-    }
 
 
 def _png_files(folder: Path) -> list[Path]:

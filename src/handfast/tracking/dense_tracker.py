@@ -104,7 +104,7 @@ class DenseTracker:
     def _found(self, frame: Frame, depth_mm: np.ndarray, followed: list[_Hand]) -> list[_Hand]:
         """Hands that the finder sees and that are not followed."""
         new = []
-        for pose in self.finder.step(frame):
+        for pose in self.finder.step(frame, search=bool(followed)):
             known_mm = pose.xyz_mm[np.isfinite(pose.xyz_mm).all(axis=1)]
             if not len(known_mm):
                 continue

@@ -13,12 +13,13 @@ import cv2
 import numpy as np
 
 from handfast.errors import HandfastError
-from handfast.sensors.sources import DEFAULT_FPS
+from handfast.sensors.frame_source import DEFAULT_FPS
 from handfast.structures import Frame, HandPose
 from handfast.tracking.drawing import contact_sheet, draw_caption, draw_hands, frame_as_picture
 
 OUTPUT_NAMES = ("hands.jsonl", "overlay.mp4", "contact_sheet.png")
 SHEET_PICTURES, SHEET_COLUMNS = 12, 4
+SLOWEST_FPS = 0.1  # of the overlay
 _SHEET_PICTURE_WIDTH_PX = 480
 _VIDEO_CODE = "mp4v"  # the wheels of OpenCV bring no H.264 encoder
 
@@ -109,7 +110,8 @@ class ResultWriter:
 
     def __init__(self, out_dir: str | Path, fps: float = DEFAULT_FPS):
         self.out_dir = Path(out_dir)
-        self._fps = round(fps, 2)  # MPEG-4 keeps the rate as a fraction of small numbers
+        # MPEG-4 keeps the rate as a fraction of small numbers.
+        self._fps = max(round(fps, 2), SLOWEST_FPS)
         self._sheet = _SheetPictures()
         self._video: cv2.VideoWriter | None = None
 

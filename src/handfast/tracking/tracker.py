@@ -83,10 +83,11 @@ class Tracker:
         """What comes next has nothing to do with the frames before."""
         self._previous, self._frames, self._turn = [], 0, 0
 
-    def step(self, frame: Frame) -> list[HandPose]:
+    def step(self, frame: Frame, search: bool = False) -> list[HandPose]:
         """The hands in the next frame, knowing those of the frames before.
 
-        Raises HandfastError for a frame without the picture that the model sees, and as ``measured_depth_m``.
+        search: look for another hand at once, rather than now and then. Raises HandfastError for a frame
+        without the picture that the model sees, and as ``measured_depth_m``.
         """
         depth_m = None if frame.depth is None else measured_depth_m(frame)
         levels = halvings(self._picture(frame, depth_m), self.model.input_size[0])
@@ -94,7 +95,7 @@ class Tracker:
         followed = self._look_steadily(levels, self._look_closely(levels, self._previous))
         followed = [self._remembering(find) for find in followed]
         finds = followed
-        if parts := self._parts_to_search(followed):
+        if parts := self._parts_to_search(followed, search):
             finds = distinct([*followed, *self._search(levels, followed, parts)])
         self._frames += 1
         hands = believed(finds)
@@ -126,7 +127,7 @@ class Tracker:
             return proximity_image(depth_m)
         return cv2.cvtColor(frame.colour, cv2.COLOR_RGB2GRAY)
 
-    def _parts_to_search(self, followed: list[Find]) -> list[tuple[float, float]]:
+    def _parts_to_search(self, followed: list[Find], search: bool) -> list[tuple[float, float]]:
         """Which parts of the frame to search beside the whole.
 
         All at first and after a hand was lost, some in turn while there is none or fewer than there may be.
@@ -137,7 +138,7 @@ class Tracker:
             return list(PARTS)
         if not followed:
             some = 2
-        elif self._frames % SEARCH_EVERY == 0 and sum(find.score > SURE for find in followed) < MOST_HANDS:
+        elif (search or self._frames % SEARCH_EVERY == 0) and _sure(followed) < MOST_HANDS:
             some = 1
         else:
             return []
@@ -277,6 +278,11 @@ class Tracker:
                 )
         self._tracks += 1
         return replace(find, track=self._tracks)
+
+
+def _sure(finds: list[Find]) -> int:
+    """How many of them need no other to be looked for in their place."""
+    return sum(find.score > SURE for find in finds)
 
 
 def _as_pose(

@@ -6,6 +6,7 @@ stopped. Both appear under their name only when complete.
 
 import hashlib
 import json
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], record: dict) -> None:
     """Write tensors and a JSON-able record to ``path``, whole or not at all. Raises HandfastError when it
     cannot be written."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    metadata = {"record": json.dumps(record), "sha256": _checksum(tensors)}
+    metadata = {"record": json.dumps(record), "sha256": checksum(tensors)}
     write_whole(path, save(tensors, metadata))
 
 
@@ -36,7 +37,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict]:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}
         record = json.loads(metadata["record"])
-        intact = metadata["sha256"] == _checksum(tensors)
+        intact = metadata["sha256"] == checksum(tensors)
     except (OSError, SafetensorError, ValueError, KeyError) as error:
         raise HandfastError(
             f"{path}: expected a whole handfast checkpoint ({error}); copy it anew or train again"
@@ -46,7 +47,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict]:
     return tensors, record
 
 
-def _checksum(tensors: dict[str, Tensor]) -> str:
+def checksum(tensors: Mapping[str, Tensor]) -> str:
+    """Names tensors: SHA-256 over their names and values."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         digest.update(name.encode())
@@ -119,6 +121,7 @@ def save_training_state(
         tensors |= {f"optimizer.{index}.{k}": v for k, v in state.items()}
     # safetensors wants memory of its own for each tensor
     tensors = {k: v.clone() for k, v in tensors.items()} | {"random_state": torch.get_rng_state()}
+    tensors |= {f"cuda_random_state.{i}": state for i, state in enumerate(torch.cuda.get_rng_state_all())}
     write_tensors(path, tensors, record)
 
 
@@ -136,6 +139,9 @@ def load_training_state(
         average.load_state_dict(_under("average.", tensors))
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
         torch.set_rng_state(tensors["random_state"])
+        of_devices = _under("cuda_random_state.", tensors)
+        if len(of_devices) == torch.cuda.device_count():
+            torch.cuda.set_rng_state_all([of_devices[str(i)] for i in range(len(of_devices))])
     except (RuntimeError, ValueError, KeyError) as error:
         raise HandfastError(f"{path}: not a state of this run; train in a new folder") from error
     return record

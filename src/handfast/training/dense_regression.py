@@ -18,9 +18,9 @@ from handfast.models import MODELS
 from handfast.models.dense_regression import DensePrediction, DenseRegression, map_size
 from handfast.sensors.depth_crop import CROP_PX, DepthCrop
 from handfast.skeleton import SKELETONS
-from handfast.training.checkpoint import checkpoint_path, load_checkpoint
 from handfast.training.recipe import Recipe, check_choice
 from handfast.training.task import Batch, Task
+from handfast.training.teacher import load_teacher
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,7 @@ class DenseTask(Task):
 
     def __init__(self, recipe: DenseRecipe) -> None:
         super().__init__()
-        self.weights = {"maps": 1.0, "teacher": 1.0}
+        self.weights = {"maps": 1.0} | ({"teacher": 1.0} if recipe.teacher else {})
         self.net: DenseRegression = MODELS[recipe.model]()
         self.recipe = recipe
         joints = len(SKELETONS[recipe.skeleton])
@@ -76,19 +76,19 @@ class DenseTask(Task):
                 f"recipe: {recipe.model} predicts {self.net.joints} joints, skeleton {recipe.skeleton} has "
                 f"{joints}; choose a matching pair"
             )
-        # Not a part of the module: it is neither trained nor saved.
-        self._teacher = (_teacher_of(self.net, recipe.teacher),) if recipe.teacher else ()
+        if recipe.teacher:
+            self.teacher = load_teacher(
+                recipe.teacher,
+                lambda net, _: isinstance(net, DenseRegression) and _maps_of(net) == _maps_of(self.net),
+                f"be dense regression of {joints} joints whose highest level is {self.net.levels[-1]}",
+            )
 
     @property
     def shared_weight(self) -> Tensor:
         return next(reversed(list(self.net.stem.parameters())))
 
     def forward(self, depth: Tensor) -> tuple[list[DensePrediction], DensePrediction | None]:
-        taught = None
-        for teacher in self._teacher:
-            with torch.no_grad():
-                taught = teacher.to(depth.device)(depth)
-        return self.net.branches(depth), taught
+        return self.net.branches(depth), self.teacher and self.teacher(depth)
 
     def losses(
         self,
@@ -134,18 +134,9 @@ def crops_of(batch: Batch) -> list[DepthCrop]:
     ]
 
 
-def _teacher_of(net: DenseRegression, name_or_path: str) -> DenseRegression:
-    """A packaged net or a checkpoint; HandfastError unless its maps are what ``net`` can learn from."""
-    teacher, card = load_checkpoint(checkpoint_path(name_or_path))
-    if not isinstance(teacher, DenseRegression) or (teacher.joints, teacher.levels[-1]) != (
-        net.joints,
-        net.levels[-1],
-    ):
-        raise HandfastError(
-            f"recipe: teacher must be dense regression of {net.joints} joints whose highest level is "
-            f"{net.levels[-1]}, got {card['name']}"
-        )
-    return teacher
+def _maps_of(net: DenseRegression) -> tuple[int, int]:
+    """How many joints and which level its last maps are of."""
+    return net.joints, net.levels[-1]
 
 
 def depth_tensor(batch: Batch, input_px: int) -> Tensor:

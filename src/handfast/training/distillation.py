@@ -2,14 +2,13 @@
 
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from handfast.errors import HandfastError
 from handfast.losses.distillation import distillation_losses
 from handfast.losses.multitask import Targets
 from handfast.models.tofnet import AuxiliaryPrediction, KeypointNet, Prediction
-from handfast.training.checkpoint import checkpoint_path, load_checkpoint
+from handfast.training.teacher import load_teacher
 from handfast.training.tofnet import MultiTaskToFNet, ToFNetRecipe
 
 
@@ -20,6 +19,13 @@ class DistilledRecipe(ToFNetRecipe):
 
     teacher: str
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.teacher:
+            raise HandfastError(
+                "recipe: teacher must be a packaged net or a checkpoint; leave it out for none"
+            )
+
 
 class DistilledToFNet(MultiTaskToFNet):
     """Calling it also makes what the teacher says. HandfastError for a teacher of other key-points."""
@@ -27,14 +33,17 @@ class DistilledToFNet(MultiTaskToFNet):
     def __init__(self, recipe: DistilledRecipe) -> None:
         super().__init__(recipe)
         self.weights |= {f"teacher_{name}": self.weights[name] for name in ("keypoints", "visibility")}
-        # Not a part of the module: it is neither trained nor saved.
-        self._teacher = (_teacher_of(self.net, recipe.teacher),)
+        image = recipe.interface()["input"]["image"]
+
+        def fits(net: nn.Module, card: dict) -> bool:
+            seen = card["skeleton"], card["input"]["image"]
+            return isinstance(net, KeypointNet) and seen == (recipe.skeleton, image)
+
+        expected = f"find {len(self.skeleton)} key-points ({recipe.skeleton}) in images of {image}"
+        self.teacher = load_teacher(recipe.teacher, fits, expected)
 
     def forward(self, image: Tensor) -> tuple[Prediction, AuxiliaryPrediction, Prediction]:
-        (teacher,) = self._teacher
-        with torch.no_grad():
-            taught = teacher.to(image.device)(image)
-        return *super().forward(image), taught
+        return *super().forward(image), self.teacher(image)
 
     def losses(
         self, predictions: tuple[Prediction, AuxiliaryPrediction, Prediction], targets: Targets
@@ -43,19 +52,3 @@ class DistilledToFNet(MultiTaskToFNet):
         return super().losses((prediction, auxiliary), targets) | distillation_losses(
             prediction, taught, targets
         )
-
-
-def _teacher_of(net: KeypointNet, name_or_path: str) -> KeypointNet:
-    """Raises HandfastError unless its maps are of what ``net`` predicts, in the same kind of image."""
-    teacher, card = load_checkpoint(checkpoint_path(name_or_path))
-    needed = net.keypoints_per_hand, net.image_channels, net.hands
-    if not isinstance(teacher, KeypointNet) or needed != (
-        teacher.keypoints_per_hand,
-        teacher.image_channels,
-        teacher.hands,
-    ):
-        raise HandfastError(
-            f"recipe: teacher must find {net.keypoints_per_hand} key-points of {net.hands} hands in "
-            f"images of {net.image_channels} channels, got {card['name']}"
-        )
-    return teacher.to(memory_format=torch.channels_last)

@@ -81,6 +81,7 @@ def train(
 
     gradnorm = GradNorm(task.weights) if recipe.weighting == "gradnorm" else None
 
+    taught_by = task.teacher.identity if task.teacher else ""
     state_path = run_dir / STATE_FILE
     start, metrics = 0, {}
     if state_path.exists():
@@ -91,12 +92,15 @@ def train(
             raise HandfastError(
                 f"{run_dir}: holds a run on {record['data']}, not on {data.name}; choose a new folder"
             )
+        if record.get("teacher", taught_by) != taught_by:
+            raise HandfastError(f"{run_dir}: holds a run with another teacher; choose a new folder")
         start, metrics = record["step"], record["metrics"]
         if gradnorm:
             gradnorm.restore(record["gradnorm"])
 
     def save_state(path: Path, step: int) -> None:
         record = {"step": step, "recipe_hash": recipe.hash, "data": data.name, "metrics": metrics}
+        record["teacher"] = taught_by
         if gradnorm:
             record["gradnorm"] = gradnorm.state
         save_training_state(path, task, average, optimizer.optimizer, record)

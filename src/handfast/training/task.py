@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from handfast.errors import HandfastError
+from handfast.training.teacher import Teacher
 
 Batch = dict[str, np.ndarray]
 
@@ -16,11 +17,12 @@ Batch = dict[str, np.ndarray]
 class Task(nn.Module, ABC):
     """A network as it is trained, with whatever only training needs; calling it makes the predictions.
 
-    net: what ships. weights: of the losses, by name.
+    net: what ships. weights: of the losses, by name. teacher: whose predictions are learnt from as well.
     """
 
     net: nn.Module
     weights: Mapping[str, float]
+    teacher: Teacher | None = None
 
     @abstractmethod
     def tensors(self, batch: Batch) -> tuple[Tensor, object]:

@@ -75,6 +75,8 @@ class MultiTaskToFNet(Task):
         super().__init__()
         self.net = MODELS[recipe.model]()
         self.weights = recipe.losses.of_tasks()
+        if not recipe.auxiliary_skeleton:
+            del self.weights["auxiliary_keypoints"]
         self.skeleton = SKELETONS[recipe.skeleton]
         self.auxiliary_skeleton = SKELETONS[recipe.auxiliary_skeleton] if recipe.auxiliary_skeleton else None
         self.recipe = recipe
