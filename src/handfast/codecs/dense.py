@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from handfast.jit import jit
 from handfast.sensors.depth_crop import CROP_PX, DepthCrop, cell_centres_px, points_mm
 
 CONE_CELLS = 4.0
@@ -82,7 +82,7 @@ def decode_joints(maps: DenseMaps, crops: Sequence[DepthCrop]) -> tuple[np.ndarr
     return decoded[..., :3], decoded[..., 3]
 
 
-@njit(cache=True, error_model="numpy")
+@jit(error_model="numpy")
 def _decode_crop(heatmaps_2d, heatmaps_3d, unit_vectors, points, on_hand, intrinsics, centre, decoded):
     """Fills decoded (J, 4): x, y, z, score."""
     size = len(on_hand)
@@ -114,7 +114,7 @@ def _decode_crop(heatmaps_2d, heatmaps_3d, unit_vectors, points, on_hand, intrin
         decoded[j, 3] = min(max(_value_at(heatmaps_2d[j], joint, intrinsics, centre), 0.0), 1.0)
 
 
-@njit(cache=True, error_model="numpy")
+@jit(error_model="numpy")
 def _best_cells(heatmap_2d, heatmap_3d, on_hand, cells, scores):
     """Fills in the cells with the highest scores, best first; -> how many there are."""
     size = len(on_hand)
@@ -138,7 +138,7 @@ def _best_cells(heatmap_2d, heatmap_3d, on_hand, cells, scores):
     return count
 
 
-@njit(cache=True, error_model="numpy")
+@jit(error_model="numpy")
 def _value_at(heatmap, place, intrinsics, centre):
     """The heat-map's value where a place (3,), from the crop's centre, is in the image, or next to that."""
     fx, fy, cx, cy = intrinsics
@@ -151,7 +151,7 @@ def _value_at(heatmap, place, intrinsics, centre):
     return heatmap[round(min(max(row, 0), last)), round(min(max(column, 0), last))]
 
 
-@njit(cache=True, error_model="numpy")
+@jit(error_model="numpy")
 def _mean_shift(places, weights, joint):
     """Weighted places (n, 3) -> joint (3,), where they are densest."""
     part = np.empty(len(places), np.int64)
@@ -176,7 +176,7 @@ def _mean_shift(places, weights, joint):
         _weighted_mean(places, weights * np.exp(-squared / (2 * BANDWIDTH_MM**2)), joint)
 
 
-@njit(cache=True, error_model="numpy")
+@jit(error_model="numpy")
 def _weighted_mean(places, weights, mean):
     """Stays where it is if nothing weighs anything."""
     total = weights.sum()

@@ -10,8 +10,8 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-from numba import njit
 
+from handfast.jit import jit
 from handfast.sensors.images import normalise_exposure, proximity_image
 
 PICTURES = ("amplitude", "depth")
@@ -112,7 +112,7 @@ def _shadow(rng: np.random.Generator, depth_m: np.ndarray) -> np.ndarray:
     return np.rot90(stereo_shadow(turned, focal_baseline, side), -quarter_turns)
 
 
-@njit(cache=True)
+@jit()
 def stereo_shadow(depth_m, focal_baseline, side):
     """Depth (H, W) m and px m -> (H, W) bool: hidden from a second eye, whose shadows fall to the right of
     what is near for side 1, to the left for -1. Walks each row towards that side and keeps the farthest

@@ -8,10 +8,10 @@ single camera sees the whole.
 
 import cv2
 import numpy as np
-from numba import njit
 
 from handfast.data.arrays import MIN_VISIBLE
 from handfast.data.synthesis import VISIBLE_TOLERANCE_M
+from handfast.jit import jit
 from handfast.skeleton import HAND21
 
 Sample = dict[str, np.ndarray]
@@ -146,7 +146,7 @@ def _camera(points_px: np.ndarray, points: np.ndarray) -> tuple[float, np.ndarra
     return focal_px, points_px.mean(axis=0) - focal_px * slopes.mean(axis=0)
 
 
-@njit(cache=True)
+@jit()
 def _grow(region, surface_mm, hand_back_mm, wrist_mm, axis, focal_px, centre_px):
     """Adds to a hand's region (H, W) bool, in place, the surface that it reaches from neighbour to neighbour
     without a step back, before hand_back_mm or in the cone of the arm, which leaves the wrist along the axis.

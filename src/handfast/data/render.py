@@ -11,9 +11,9 @@ In the kernels a corner is K v = z (x px, y px, 1), and a plane (3,) means its p
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
 from handfast.geometry import Camera
+from handfast.jit import jit
 
 # Edges are moved out by this much: more than float32 corners round, so that neighbours leave no crack.
 _SLACK_PX = 1e-4
@@ -99,7 +99,7 @@ def _corners(vertices: np.ndarray, camera: Camera) -> np.ndarray:
 
 
 # No fastmath below: contraction and reordering would make the bytes depend on the machine.
-@njit(cache=True, error_model="numpy")
+@jit(error_model="numpy")
 def _rasterise(corners, faces, height, width, near):
     depth, face = np.zeros((height, width), np.float32), np.full((height, width), -1, np.int32)
     for f in range(len(faces)):
@@ -142,7 +142,7 @@ def _rasterise(corners, faces, height, width, near):
     return depth, face
 
 
-@njit(cache=True, inline="always", error_model="numpy")
+@jit(inline="always", error_model="numpy")
 def _clip(lo, hi, slope, offset):
     """The part of [lo, hi] where slope * x + offset >= 0; lo > hi if none, or if they are NaN."""
     if slope > 0:
@@ -154,7 +154,7 @@ def _clip(lo, hi, slope, offset):
     return lo, hi
 
 
-@njit(cache=True, error_model="numpy")
+@jit(error_model="numpy")
 def _bounds(corners, i, j, k):
     """Left, top, right, bottom in px."""
     u = (corners[i, 0] / corners[i, 2], corners[j, 0] / corners[j, 2], corners[k, 0] / corners[k, 2])
@@ -162,7 +162,7 @@ def _bounds(corners, i, j, k):
     return min(u), min(v), max(u), max(v)
 
 
-@njit(cache=True, error_model="numpy")
+@jit(error_model="numpy")
 def _planes(corners, i, j, k):
     """The planes of inverse depth, and of the barycentric weights of j and k over depth.
 
@@ -179,7 +179,7 @@ def _planes(corners, i, j, k):
     return _scaled(n, scale), _scaled(_cross(ac, a), scale), _scaled(_cross(a, ab), scale)
 
 
-@njit(cache=True, error_model="numpy")
+@jit(error_model="numpy")
 def _shade(face, corners, faces, K, face_albedo, face_label, normals):
     cos_incidence, albedo = np.zeros(face.shape, np.float32), np.zeros(face.shape, np.float32)
     label = np.zeros(face.shape, np.uint8)
@@ -214,7 +214,7 @@ def _shade(face, corners, faces, K, face_albedo, face_label, normals):
     return cos_incidence, albedo, label
 
 
-@njit(cache=True, error_model="numpy")
+@jit(error_model="numpy")
 def _interpolate(face, corners, faces, values):
     spread = np.zeros((*face.shape, values.shape[1]), np.float32)
     last = -1
@@ -239,7 +239,7 @@ def _interpolate(face, corners, faces, values):
     return spread
 
 
-@njit(cache=True, error_model="numpy")
+@jit(error_model="numpy")
 def _vertex_normals(vertices, faces):
     normals = np.zeros_like(vertices)
     for f in range(len(faces)):
@@ -255,7 +255,7 @@ def _vertex_normals(vertices, faces):
     return normals
 
 
-@njit(cache=True, error_model="numpy")
+@jit(error_model="numpy")
 def _visible(corners, depth, tolerance):
     height, width = depth.shape
     seen = np.zeros(len(corners), np.bool_)
@@ -271,22 +271,22 @@ def _visible(corners, depth, tolerance):
     return seen
 
 
-@njit(cache=True, inline="always")
+@jit(inline="always")
 def _subtract(a, b):
     return a[0] - b[0], a[1] - b[1], a[2] - b[2]
 
 
-@njit(cache=True, inline="always")
+@jit(inline="always")
 def _cross(a, b):
     return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
 
 
-@njit(cache=True, inline="always")
+@jit(inline="always")
 def _dot(a, b):
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 
-@njit(cache=True, inline="always")
+@jit(inline="always")
 def _blend(a, b, c, of_a, of_b, of_c):
     return (
         a[0] * of_a + b[0] * of_b + c[0] * of_c,
@@ -295,6 +295,6 @@ def _blend(a, b, c, of_a, of_b, of_c):
     )
 
 
-@njit(cache=True, inline="always")
+@jit(inline="always")
 def _scaled(a, scale):
     return a[0] * scale, a[1] * scale, a[2] * scale

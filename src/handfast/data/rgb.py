@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-from numba import njit
 
 from handfast.data.render import interpolate, rasterise, vertex_normals
 from handfast.geometry import Camera, transform
+from handfast.jit import jit
 
 # Where in a pixel, px, and when in the exposure, -0.5 to 0.5, the samples are taken.
 _SAMPLES = ((-0.125, -0.375, -0.375), (0.375, -0.125, -0.125), (-0.375, 0.125, 0.125), (0.125, 0.375, 0.375))
@@ -168,7 +168,7 @@ def _lamp_camera(light: Light) -> tuple[np.ndarray, Camera]:
     return np.stack([right, np.cross(forward, right), forward]), camera
 
 
-@njit(cache=True, error_model="numpy")
+@jit(error_model="numpy")
 def _add_light(total, face, seen, textures, shadow, lamp_px, tests_px, colours, places):
     """Add one sample of every pixel to total.
 
@@ -220,7 +220,7 @@ def _add_light(total, face, seen, textures, shadow, lamp_px, tests_px, colours, 
                 )
 
 
-@njit(cache=True, error_model="numpy")
+@jit(error_model="numpy")
 def _lit(x, y, z, shadow, lamp_px, tests_px):
     """The share of the tests around a place relative to the lamp that the lamp's light passes."""
     depth = lamp_px[2, 0] * x + lamp_px[2, 1] * y + lamp_px[2, 2] * z
@@ -236,7 +236,7 @@ def _lit(x, y, z, shadow, lamp_px, tests_px):
     return np.float32(lit) / np.float32(len(tests_px))
 
 
-@njit(cache=True, error_model="numpy")
+@jit(error_model="numpy")
 def _look_up(textures, u, v, layer, out):
     """Linear between texels and between layers."""
     first = min(max(int(layer), 0), len(textures) - 1)
@@ -258,7 +258,7 @@ def _look_up(textures, u, v, layer, out):
                     out[channel] += part * texel[channel]
 
 
-@njit(cache=True)
+@jit()
 def _mirrored(index, size):
     index %= 2 * size
     return index if index < size else 2 * size - 1 - index

@@ -4,9 +4,9 @@ Most of the (21, 3) joint angles of a hand never move. A pose is handled as the 
 """
 
 import numpy as np
-from numba import njit
 
 from handfast.hand_model.model import BONES, FINGER_BONES, FOREARM, HandAsset
+from handfast.jit import jit
 from handfast.skeleton import FINGERS
 
 FLEXION, ABDUCTION, TWIST = 0, 1, 2
@@ -48,21 +48,21 @@ def digit_rest(asset: HandAsset) -> tuple[np.ndarray, np.ndarray]:
     return joints.astype(np.float64), asset.joint_axes[FINGER_BONES].astype(np.float64)
 
 
-@njit(cache=True)
+@jit()
 def place(turn, offset, origin, out):
     """out = origin + turn @ offset, all (3,), without an array in between."""
     for i in range(3):
         out[i] = origin[i] + turn[i, 0] * offset[0] + turn[i, 1] * offset[1] + turn[i, 2] * offset[2]
 
 
-@njit(cache=True)
+@jit()
 def _multiply(a, b, out):
     for i in range(3):
         for j in range(3):
             out[i, j] = a[i, 0] * b[0, j] + a[i, 1] * b[1, j] + a[i, 2] * b[2, j]
 
 
-@njit(cache=True)
+@jit()
 def digit_frames(
     angles: np.ndarray, rest_joints: np.ndarray, axes: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:

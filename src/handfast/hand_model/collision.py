@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from numba import njit
 
 from handfast.hand_model.articulation import digit_frames, digit_rest, place
 from handfast.hand_model.model import BONES, FINGER_BONES, HandAsset, load_hand_asset
+from handfast.jit import jit
 
 SOFT_CONTACT_M = 0.003
 _THUMB_TIP = 2
@@ -105,7 +105,7 @@ def fit_capsules(asset: HandAsset) -> HandCapsules:
     )
 
 
-@njit(cache=True)
+@jit()
 def segment_distance_m(ends_a: np.ndarray, ends_b: np.ndarray) -> float:
     """The shortest distance between two segments (2, 3), m (Ericson 2005, section 5.1.9)."""
     uu = vv = uv = uw = vw = 0.0
@@ -130,7 +130,7 @@ def segment_distance_m(ends_a: np.ndarray, ends_b: np.ndarray) -> float:
     return np.sqrt(squared)
 
 
-@njit(cache=True)
+@jit()
 def _pose_capsules(angles, ends, rest_joints, axes):
     turns, joints = digit_frames(angles, rest_joints, axes)
     posed = ends.copy()
@@ -142,7 +142,7 @@ def _pose_capsules(angles, ends, rest_joints, axes):
     return posed
 
 
-@njit(cache=True)
+@jit()
 def _depths(angles, ends, radii, pairs, rest_joints, axes):
     """(P,) m: how far the two capsules of each pair overlap; negative where they are apart."""
     posed = _pose_capsules(angles, ends, rest_joints, axes)
@@ -167,7 +167,7 @@ def collides(capsules: HandCapsules, angles: np.ndarray) -> bool:
     return penetration_m(capsules, angles) > SOFT_CONTACT_M
 
 
-@njit(cache=True)
+@jit()
 def _resolve(angles, bones, columns, low, high, ends, radii, pairs, rest_joints, axes, allowed):
     angles = angles.copy()
     step = 1e-4

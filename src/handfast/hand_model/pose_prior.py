@@ -13,7 +13,6 @@ from importlib.resources import files
 from itertools import cycle
 
 import numpy as np
-from numba import njit
 from safetensors.numpy import load
 
 from handfast.errors import HandfastError
@@ -35,6 +34,7 @@ from handfast.hand_model.collision import (
     penetration_m,
     resolve,
 )
+from handfast.jit import jit
 from handfast.structures import KEY_POSES
 
 OTHER = KEY_POSES.index("other")
@@ -92,7 +92,7 @@ def load_pose_prior() -> PosePrior:
     return PosePrior(**arrays)
 
 
-@njit(cache=True)
+@jit()
 def _touch_gap_m(angles: np.ndarray, rest_joints: np.ndarray, axes: np.ndarray) -> float:
     _, joints = digit_frames(angles, rest_joints, axes)
     return np.sqrt(np.sum((joints[0, 3] - joints[1, 3]) ** 2))

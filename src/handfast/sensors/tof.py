@@ -13,10 +13,10 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-from numba import njit
 
 from handfast.errors import HandfastError
 from handfast.geometry import Camera
+from handfast.jit import jit
 
 SPEED_OF_LIGHT_M_S = 299_792_458.0
 MAX_WRAPS = 64  # more candidates than this lie closer together than any sensor's noise
@@ -253,7 +253,7 @@ def depth_from_phases(sensor: ToFSensor, camera: Camera, phases: np.ndarray) -> 
     return distance_m / _ray_lengths(camera, 1)
 
 
-@njit(cache=True, error_model="numpy")
+@jit(error_model="numpy")
 def _unwrap(first_turns, last_turns, first_wraps, last_wraps):
     """Share of the unambiguous distance, from the turns in [0, 1) that two frequencies show.
 
@@ -281,7 +281,7 @@ def _unwrap(first_turns, last_turns, first_wraps, last_wraps):
 _BYTES_MEAN, _BYTES_PER_SIGMA = np.float32(8 * 255 / 2), np.float32((8 * (256**2 - 1) / 12) ** -0.5)
 
 
-@njit(cache=True, error_model="numpy")
+@jit(error_model="numpy")
 def _add_noise(electrons, words, read_variance):
     """Shot and read noise, in place. electrons: (N,) float32. words: (N,) random uint64.
 
