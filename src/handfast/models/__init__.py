@@ -38,16 +38,20 @@ _TOFNET_HAND21 = partial(
     summary_channels=64,
 )
 
+# 8 key-points within the paper's budget: 0.041 M parameters and 35 MFLOP (table 2).
+_TOFNET_TOF8 = partial(
+    ToFNet,
+    keypoints_per_hand=8,
+    **SMALL_TIERS,
+    decoder_groups=16,
+    skip=False,
+    summary_channels=32,
+)
+
 MODELS = {
-    # 8 key-points within the paper's budget: 0.041 M parameters and 35 MFLOP (table 2).
-    "tofnet-tof8": partial(
-        ToFNet,
-        keypoints_per_hand=8,
-        **SMALL_TIERS,
-        decoder_groups=16,
-        skip=False,
-        summary_channels=32,
-    ),
+    "tofnet-tof8": _TOFNET_TOF8,
+    # The same whose groups never exchange features, to compare with.
+    "tofnet-tof8-unshuffled": partial(_TOFNET_TOF8, shuffles=False),
     "tofnet-hand21": _TOFNET_HAND21,
     # The same for ordinary colour video.
     "tofnet-rgb": partial(_TOFNET_HAND21, image_channels=3),

@@ -68,10 +68,10 @@ class AuxiliaryPrediction(NamedTuple):
 class ConvBlock131(nn.Sequential):
     """1x1, 3x3, 1x1 Conv-BN-ReLU in groups (figure 1 A); a shuffle lets the groups exchange features."""
 
-    def __init__(self, channels_in: int, channels_middle: int, channels_out: int) -> None:
+    def __init__(self, channels_in: int, channels_middle: int, channels_out: int, shuffles: bool) -> None:
         super().__init__(
             ConvNorm(channels_in, channels_middle, 1, groups=TIER2_GROUPS),
-            ChannelShuffle(TIER2_GROUPS),
+            ChannelShuffle(TIER2_GROUPS if shuffles else 1),
             ConvNorm(channels_middle, channels_middle, 3, groups=TIER2_GROUPS),
             ConvNorm(channels_middle, channels_out, 1, groups=TIER2_GROUPS),
         )
@@ -80,10 +80,10 @@ class ConvBlock131(nn.Sequential):
 class ConvUnit(nn.Module):
     """Two blocks in a row, their outputs concatenated: DenseNet without the input tensor (figure 1 B)."""
 
-    def __init__(self, channels_in: int, channels_middle: int, channels_out: int) -> None:
+    def __init__(self, channels_in: int, channels_middle: int, channels_out: int, shuffles: bool) -> None:
         super().__init__()
-        self.first = ConvBlock131(channels_in, channels_middle, channels_out // 2)
-        self.second = ConvBlock131(channels_out // 2, channels_middle, channels_out // 2)
+        self.first = ConvBlock131(channels_in, channels_middle, channels_out // 2, shuffles)
+        self.second = ConvBlock131(channels_out // 2, channels_middle, channels_out // 2, shuffles)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.first(x)
@@ -93,11 +93,11 @@ class ConvUnit(nn.Module):
 class Bottleneck(nn.Module):
     """A residual bottleneck in groups whose 3x3 convolution is dilated (figure 1 A)."""
 
-    def __init__(self, channels: int, channels_middle: int, dilation: int) -> None:
+    def __init__(self, channels: int, channels_middle: int, dilation: int, shuffles: bool) -> None:
         super().__init__()
         self.body = nn.Sequential(
             ConvNorm(channels, channels_middle, 1, groups=TIER3_GROUPS),
-            ChannelShuffle(TIER3_GROUPS),
+            ChannelShuffle(TIER3_GROUPS if shuffles else 1),
             ConvNorm(channels_middle, channels_middle, 3, groups=TIER3_GROUPS, dilation=dilation),
             ConvNorm(channels_middle, channels, 1, groups=TIER3_GROUPS, relu=False),
         )
@@ -109,8 +109,10 @@ class Bottleneck(nn.Module):
 class DilatedLadder(nn.Sequential):
     """Four bottlenecks with dilation 1, 2, 3, 4 (figure 1 B)."""
 
-    def __init__(self, channels: int, channels_middle: int) -> None:
-        super().__init__(*(Bottleneck(channels, channels_middle, dilation) for dilation in (1, 2, 3, 4)))
+    def __init__(self, channels: int, channels_middle: int, shuffles: bool) -> None:
+        super().__init__(
+            *(Bottleneck(channels, channels_middle, dilation, shuffles) for dilation in (1, 2, 3, 4))
+        )
 
 
 class KeypointNet(nn.Module):
@@ -183,8 +185,8 @@ class ToFNet(KeypointNet):
     """The paper's encoder of three tiers before the decoder.
 
     tier?_channels: channels after each tier (section 3: 16, 32, 64); tier?_middle: those inside its blocks.
-    skip: also hand tier 2's features to the decoder, which the paper's net does not. The rest is
-    ``KeypointNet``'s.
+    skip: also hand tier 2's features to the decoder, which the paper's net does not. shuffles: of channels
+    between groups, of which the paper says nothing. The rest is ``KeypointNet``'s.
     """
 
     def __init__(
@@ -200,6 +202,7 @@ class ToFNet(KeypointNet):
         summary_channels: int,
         image_channels: int = 1,
         hands: int = 2,
+        shuffles: bool = True,
     ) -> None:
         skip_channels = tier2_channels if skip else 0
         super().__init__(
@@ -213,14 +216,14 @@ class ToFNet(KeypointNet):
         )
         self.tier1 = nn.Sequential(ConvNorm(image_channels, tier1_channels, 3, stride=2), nn.MaxPool2d(2))
         self.tier2 = nn.Sequential(
-            ConvUnit(tier1_channels, tier2_middle, tier2_channels),
-            ConvUnit(tier2_channels, tier2_middle, tier2_channels),
+            ConvUnit(tier1_channels, tier2_middle, tier2_channels, shuffles),
+            ConvUnit(tier2_channels, tier2_middle, tier2_channels, shuffles),
         )
         self.tier3 = nn.Sequential(
             nn.MaxPool2d(2),
             ConvNorm(tier2_channels, tier3_channels, 1, groups=TIER3_GROUPS),
-            DilatedLadder(tier3_channels, tier3_middle),
-            DilatedLadder(tier3_channels, tier3_middle),
+            DilatedLadder(tier3_channels, tier3_middle, shuffles),
+            DilatedLadder(tier3_channels, tier3_middle, shuffles),
         )
 
     @property

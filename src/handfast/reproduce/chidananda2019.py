@@ -106,6 +106,11 @@ def _beats_mobilenet(rows: Mapping[str, Summary]) -> tuple[bool, str]:
     return change < 0 and round(cost, 2) <= 0.03, f"{found}, at {100 * cost:.1f} % of its FLOPs"
 
 
+def _shuffles_help(rows: Mapping[str, Summary]) -> tuple[bool, str]:
+    change, found = _change(rows, "without-shuffles", "ours")
+    return change > 0, found
+
+
 def _each_helps(rows: Mapping[str, Summary]) -> tuple[bool, str]:
     changes = {name: _change(rows, name, "ours") for name in rows if name != "ours"}
     return all(change < 0 for change, _ in changes.values()), "; ".join(
@@ -186,10 +191,12 @@ TECHNIQUES = Table(
         "with-distillation": Row(
             "with-distillation", "chidananda2019-distilled", {}, needs={"teacher": _MOBILENET}
         ),
+        "without-shuffles": Row("without-shuffles", RECIPE, {}, {"model": "tofnet-tof8-unshuffled"}),
         "ours-best": _BEST,
     },
     claims=(
-        Claim("each of them helps", ("ours", *_WITH, "with-distillation"), _each_helps),
+        Claim("shuffles of channels help", ("ours", "without-shuffles"), _shuffles_help),
+        Claim("each of the others helps", ("ours", *_WITH, "with-distillation"), _each_helps),
         Claim("our recipe helps", ("ours", "ours-best"), _best_helps),
     ),
     compared=("error_px",),
