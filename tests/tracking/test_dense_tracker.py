@@ -9,7 +9,7 @@ from handfast.errors import HandfastError
 from handfast.geometry import Camera
 from handfast.skeleton import HAND21
 from handfast.structures import Frame, HandPose
-from handfast.tracking.dense_tracker import FIND_EVERY, DenseTracker
+from handfast.tracking.dense_tracker import FIND_EVERY, FOLLOWED, FOUND, DenseTracker
 
 
 class Card:
@@ -173,12 +173,13 @@ def test_what_is_too_small_for_a_hand_is_none(sample, joints_mm):
 
 
 def test_a_hand_that_is_followed_may_be_less_sure_than_a_new_one(sample, joints_mm):
-    model = Oracle(joints_mm, score=0.63)
+    between = (FOUND + FOLLOWED) / 2
+    model = Oracle(joints_mm, score=between)
     tracker = DenseTracker(model, Finder(joints_mm))
     assert tracker.step(sample.frame) == []
     model.score = 0.8
     assert len(tracker.step(sample.frame)) == 1
-    model.score = 0.63
+    model.score = between
     assert len(tracker.step(sample.frame)) == 1
     model.score = 0.61
     assert tracker.step(sample.frame) == []
@@ -223,5 +224,5 @@ def test_a_hand_that_jumps_is_looked_at_again(sample, joints_mm):
     assert step(joints_mm + np.array([15.0, 0, 0])) == ([1], 2)  # one look, each way round
     assert step(joints_mm + np.array([40.0, 0, 0])) == ([1], 4)
     finder.hands_mm = ()
-    model.score = 0.63  # enough for a hand that is where it was
+    model.score = (FOUND + FOLLOWED) / 2  # enough for a hand that is where it was
     assert step(joints_mm + np.array([10.0, 0, 0])) == ([], 4)

@@ -19,7 +19,7 @@ SURE, FAINT, ALIKE = 0.5, 0.3, 0.62
 # In colour more things look a little like hands (`benchmarks/ghosts.py` counts them): all are followed, but
 # told of is one whose key-points have been sharper, in the mean over the frames, and whose score has been
 # higher once.
-SHARP_IN_COLOUR, SHARPNESS_MEMORY = 0.33, 0.9
+SHARP_IN_COLOUR, SHARPNESS_MEMORY = 0.38, 0.9
 SURE_IN_COLOUR = 0.55
 # Nets are trained on as many left hands as right ones; people hold up the right one three times of four.
 RIGHT_PRIOR_LOGIT = 1.0
