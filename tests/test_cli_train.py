@@ -44,6 +44,7 @@ def results(tmp_path):
     score = dict.fromkeys(KeypointScore.__dataclass_fields__) | {"error_px": 5.5, "pck": [0.5] * 20}
     facts = dict.fromkeys(Result.__dataclass_fields__) | {
         "recipe": {}, "data": {"card_sha256": "abc"}, "score": KeypointScore(**score), "seconds": 1.0,
+        "seed": 0,
     }  # fmt: skip
     for row in ("all", "none"):
         path = result_path(tmp_path / "docs" / "results", "chidananda2019", "small", row, 0)

@@ -27,7 +27,7 @@ CUBE_MM = 300.0  # about a hand, as in training
 SKIN_TO_MIDDLE_MM = 12.0  # the finder tells the depth of skin
 # The mean of a hand's joints' scores at which it counts as found, and as still there: torn hands, arms and
 # faces seldom have as much (benchmarks/torn_hands.py).
-FOUND, FOLLOWED = 0.74, 0.70
+FOUND, FOLLOWED = 0.72, 0.69
 KNOWN = 0.4  # the score of a joint at which it counts as known: of those below six in ten are 40 mm off
 LEAST_SCORE = 0.01  # of a hand that is not there, when sides are compared
 LEAST_JOINTS = 0.8  # of a hand's, that must be known
