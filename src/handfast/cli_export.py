@@ -199,6 +199,8 @@ def _exported(net: "ToFNet | DenseRegression", card: dict, plain: bool, folder: 
 
 def _check_folder(name: str, to: str, plain: bool, out: Path) -> None:
     """Of a network of several graphs, which are driven by ``runtime``."""
+    from handfast.runtime.model import PACKAGED
+
     if plain:
         raise HandfastError(f"--plain: {name} has no branches in its graphs; leave it out")
     if to == "openvino":
@@ -210,8 +212,6 @@ def _check_folder(name: str, to: str, plain: bool, out: Path) -> None:
         raise HandfastError(f"--to c: expected a net on whole images, got {name}; choose onnx")
     if out.suffix == ".onnx":
         raise HandfastError(f"--out: expected a folder for the files of {name}, got {out}")
-    from handfast.runtime.model import PACKAGED
-
     if str(out) in PACKAGED:
         raise HandfastError(
             f"--out: {out} is the name of a packaged network, which --model would take for it; "

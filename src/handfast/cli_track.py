@@ -132,14 +132,14 @@ def _track(
     from handfast.tracking.opening import open_tracker
     from handfast.tracking.outputs import ResultWriter, write_results
 
+    writer = ResultWriter(out, source.fps)
+    if Path(source.name).resolve() in (place.resolve() for place in (out, *writer.outputs)):
+        raise HandfastError(f"{out}: the results would mix with the source; choose another --out")
     tracker = open_tracker(model, backend, gate)
     is_live = isinstance(source, CameraSource)
     total = min(filter(None, (length_hint(source), frames)), default=None)
     # Unwinds as an error does, so that what is half written is taken away.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    writer = ResultWriter(out, source.fps)
-    if Path(source.name).resolve() in (place.resolve() for place in (out, *writer.outputs)):
-        raise HandfastError(f"{out}: the results would mix with the source; choose another --out")
     with writer, _first_interrupt_noted(is_live) as interrupted:
         taken = takewhile(lambda frame: not interrupted(), _beginning(source, frames, seconds))
         if not tracker.model.card.in_colour:

@@ -138,7 +138,7 @@ class Tracker:
             return list(PARTS)
         if not followed:
             some = 2
-        elif (search or self._frames % SEARCH_EVERY == 0) and _sure(followed) < MOST_HANDS:
+        elif (search or self._frames % SEARCH_EVERY == 0) and len(_sure(followed)) < MOST_HANDS:
             some = 1
         else:
             return []
@@ -150,7 +150,7 @@ class Tracker:
     ) -> list[Find]:
         """Hands in the whole frame and in parts of it: rough finds, of which the best ideas are homed in on;
         while a hand is followed well, one rough find has to do."""
-        sure = [find for find in followed if find.score > SURE]
+        sure = _sure(followed)
         views = self._search_views(levels[0].shape[:2], parts)
         rough = [find for view in self._look(levels, views, self.model.run) for find in view]
         rough = [find for find in distinct(rough) if all(apart(find, hand) > SAME_HAND for hand in sure)]
@@ -280,9 +280,9 @@ class Tracker:
         return replace(find, track=self._tracks)
 
 
-def _sure(finds: list[Find]) -> int:
-    """How many of them need no other to be looked for in their place."""
-    return sum(find.score > SURE for find in finds)
+def _sure(finds: list[Find]) -> list[Find]:
+    """Those that need no better idea to be looked for."""
+    return [find for find in finds if find.score > SURE]
 
 
 def _as_pose(
