@@ -3,6 +3,8 @@ import sys
 
 import pytest
 
+from handfast.runtime.model import load_model
+
 
 @pytest.fixture
 def evaluate(handfast_command, monkeypatch):
@@ -14,7 +16,7 @@ def test_json_is_one_object_on_the_last_line(evaluate, tof_folder):
     code, stdout, stderr = evaluate("tofnet-tof8", "--data", tof_folder, "--frames", 4, "--json")
     assert (code, stderr) == (0, "")
     facts = json.loads(stdout.splitlines()[-1])
-    assert facts["model"] == "tofnet-tof8" and facts["backend"] == "onnxruntime"
+    assert facts["model"] == "tofnet-tof8" and facts["backend"] == load_model("tofnet-tof8").backend
     assert (facts["benchmark"], facts["size"], facts["seed"], facts["split"]) == (
         "bench-tof", "small", 1, "test",
     )  # fmt: skip

@@ -31,14 +31,14 @@ Model = Annotated[
     str, typer.Option(help="Packaged model, or what handfast export wrote.", metavar="NAME|PATH")
 ]
 Backend = Annotated[
-    str,
+    str | None,
     typer.Option(
         help="What runs the model: onnxruntime; of tofnet-... also c, twice as fast, compiled on first use; "
         "of dense-..., dirnet and ace also openvino.",
         metavar="NAME",
+        show_default="c of tofnet-... if there is a compiler, else onnxruntime",
     ),
 ]
-DEFAULT_BACKEND = "onnxruntime"
 Gate = Annotated[
     str | None,
     typer.Option(

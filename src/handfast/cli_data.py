@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from handfast.cli_common import DEFAULT_BACKEND, Json, column_table, print_facts, with_bar, write_sheet
+from handfast.cli_common import Json, column_table, print_facts, with_bar, write_sheet
 from handfast.errors import HandfastError
 from handfast.files import check_ending
 
@@ -102,7 +102,7 @@ def predict(
     ] = None,
     backend: Annotated[
         str, typer.Option(help="What runs the network: onnxruntime or openvino.", metavar="NAME")
-    ] = DEFAULT_BACKEND,
+    ] = "onnxruntime",
     as_json: Json = False,
 ) -> None:
     """Find the joints in all test frames of a data set, for handfast score.

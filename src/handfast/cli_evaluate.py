@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from handfast.cli_common import DEFAULT_BACKEND, Backend, Gate, Json, print_facts, with_bar
+from handfast.cli_common import Backend, Gate, Json, print_facts, with_bar
 
 if TYPE_CHECKING:
     from handfast.evaluation.keypoints import KeypointScore
@@ -34,7 +34,7 @@ def evaluate(
     frames: Annotated[
         int | None, typer.Option(min=1, help="Only the first frames of it.", metavar="N")
     ] = None,
-    backend: Backend = DEFAULT_BACKEND,
+    backend: Backend = None,
     gate: Gate = None,
     plot: Annotated[
         Path | None, typer.Option(help="Also draw the curves into this .png, .pdf or .svg.", metavar="FILE")

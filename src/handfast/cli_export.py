@@ -274,7 +274,7 @@ def _write_c(network: str | Path, target: str, int8: bool, out: Path) -> dict:
     with training_libraries():
         from handfast.export.c.folder import write_c
 
-    card = load_model(network).card
+    card = load_model(network, "onnxruntime").card  # refuses what has no C
     written = write_c(read_model(network), card.name, target, out, int8)
     return {
         "out": str(out),

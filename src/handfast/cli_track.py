@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from handfast.cli_common import (
-    DEFAULT_BACKEND,
     DEFAULT_MODEL,
     Backend,
     DepthUnit,
@@ -39,11 +38,11 @@ if TYPE_CHECKING:
 TRACK_EXAMPLES = (
     "[bold]Examples[/]\n\n"
     "handfast track infrared_pngs/ --out results\n\n"
-    "handfast track clip.mp4 --out results --json --backend c\n\n"
+    "handfast track clip.mp4 --out results --json\n\n"
     "handfast track depth_pngs/ --out results --intrinsics 476.0,476.0,313.7,242.8 --depth-unit-mm 0.125\n\n"
     "handfast track holiday.mp4 --out results --model dirnet\n\n"
     "handfast track holiday.mp4 --out results --model ace --gate 0.3\n\n"
-    "handfast track camera:0 --out results --model dirnet --backend c --seconds 20"
+    "handfast track camera:0 --out results --model dirnet --seconds 20"
 )
 DEMO_EXAMPLES = "[bold]Example[/]\n\nhandfast demo --out demo"
 
@@ -58,7 +57,7 @@ def track(
     ],
     out: Annotated[Path, typer.Option(help="Folder for the results.", metavar="DIR")],
     model: Model = DEFAULT_MODEL,
-    backend: Backend = DEFAULT_BACKEND,
+    backend: Backend = None,
     gate: Gate = None,
     intrinsics: Intrinsics = None,
     depth_unit_mm: DepthUnit = None,
@@ -87,7 +86,7 @@ def track(
     overlay.mp4 (the clip with the hands drawn over it)
     and contact_sheet.png (twelve of its frames).
     Colour alone tells dirnet and ace where the joints are in space; other models need depth for that.
-    With --backend c what leads these, and dense-..., to the hands runs as C.
+    What leads these, and dense-..., to the hands runs as C too if there is a compiler.
     """
     from handfast.sensors.sources import open_source
 
@@ -112,14 +111,14 @@ def demo(
     from handfast.sensors.sources import open_source
 
     with resources.as_file(resources.files("handfast") / "assets" / "demo.zip") as clip:
-        _track(open_source(clip), out, DEFAULT_MODEL, DEFAULT_BACKEND, None, as_json)
+        _track(open_source(clip), out, DEFAULT_MODEL, None, None, as_json)
 
 
 def _track(
     source: "FrameSource",
     out: Path,
     model: str,
-    backend: str,
+    backend: str | None,
     gate: str | None,
     as_json: bool,
     frames: int | None = None,

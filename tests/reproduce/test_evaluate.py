@@ -44,9 +44,10 @@ def test_key_points_are_measured_frame_by_frame(tof_folder):
     evaluation = evaluate("tofnet-tof8", tof_folder, "test", frames=3)
     samples = open_bench(tof_folder, "test")
     some = Samples(samples.keys[:3], samples.read)
-    expected = measure_model(load_model("tofnet-tof8"), some, "amplitude", knows_presence=True)
+    model = load_model("tofnet-tof8")
+    expected = measure_model(model, some, "amplitude", knows_presence=True)
     assert evaluation.score == expected and expected.frames == 3
-    assert (evaluation.model, evaluation.backend) == ("tofnet-tof8", "onnxruntime")
+    assert (evaluation.model, evaluation.backend) == ("tofnet-tof8", model.backend)
     assert evaluation.title == "bench-tof small, test: 3 frames" and evaluation.errors_mm is None
 
 

@@ -66,7 +66,7 @@ def read_task(model: str) -> Task:
 
     Raises HandfastError for a model that cannot be read, and for one that sees no hand in any frame.
     """
-    ready = load_model(model)
+    ready = load_model(model, "onnxruntime")
     with resources.as_file(resources.files("handfast") / "assets" / "demo.zip") as clip:
         images = np.stack(
             [

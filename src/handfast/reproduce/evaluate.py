@@ -24,7 +24,7 @@ from handfast.reproduce.plots import write_drawn
 from handfast.runtime.ace import AceModel
 from handfast.runtime.dense import DenseModel
 from handfast.runtime.dirnet import RefinementModel
-from handfast.runtime.model import BACKENDS, Model
+from handfast.runtime.model import Model
 from handfast.runtime.opening import open_network
 
 CROP = " crop"
@@ -61,7 +61,7 @@ def evaluate(
     folder: Path,
     split: str,
     frames: int | None = None,
-    backend: str = BACKENDS[0],
+    backend: str | None = None,
     gate: str | None = None,
     watch: Callable[[Iterable, str, int], Iterable] = lambda done, what, total: done,
 ) -> Evaluation:

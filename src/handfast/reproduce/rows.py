@@ -247,7 +247,7 @@ def _measured(job: Job, scale: str, data: Path, card_sha256: str, run_dir: Path,
         case _:
             cost = export_onnx(net, net_card, run_dir / "model.onnx", early_out_logit=None)
             score = measure_model(
-                load_model(run_dir / "model.onnx"),
+                load_model(run_dir / "model.onnx", "onnxruntime"),
                 open_bench(data, "test"),
                 picture="depth" if recipe.data.picture == "depth" else "amplitude",
                 knows_presence=recipe.losses.visibility > 0,

@@ -22,7 +22,7 @@ from handfast.skeleton import SKELETONS, Skeleton
 IN_GREY = ("tofnet-hand21", "tofnet-tof8")
 ON_IMAGES = (*IN_GREY, "tofnet-rgb")
 PACKAGED = (*ON_IMAGES, "dense-hand21", "dirnet", "ace")
-BACKENDS = ("onnxruntime", "c")
+BACKENDS = ("c", "onnxruntime")
 # Families that run on crops, and what they are called.
 ON_CROPS = {"dense": "dense regression", "dirnet": "DIR-Net", "ace": "ACE"}
 # The graphs of families that come as a folder of several.
@@ -92,7 +92,7 @@ class Model:
         logits (b, 2, 1 + K), float32.
 
         Slots are left, right; the first visibility logit is the hand's. Where that is not above the card's
-        ``early_out_logit`` for any hand of the batch, with c of the image, all heat-maps are zeros.
+        ``early_out_logit`` for any hand of an image, its heat-maps are zeros.
         """
         return self.engine(images)
 
@@ -108,14 +108,14 @@ class Model:
         return both, (visibility[:n] + visibility[n:, ::-1]) / 2
 
 
-def load_model(name_or_path: str | Path = PACKAGED[0], backend: str = BACKENDS[0]) -> Model:
+def load_model(name_or_path: str | Path = PACKAGED[0], backend: str | None = None) -> Model:
     """A packaged model by name, or an .onnx file exported by handfast.
 
-    backend: one of ``BACKENDS``. Where c has no compiler, or no kernel for a layer, ONNX Runtime stands in
-    and the log says why. Raises HandfastError for an unknown name or backend, a missing or broken file, or
-    one without a handfast card, or of a network on crops.
+    backend: one of ``BACKENDS``, None for the fastest that there is, c. Where c has no compiler, or no kernel
+    for a layer, ONNX Runtime stands in and the log says why. Raises HandfastError for an unknown name or
+    backend, a missing or broken file, or one without a handfast card, or of a network on crops.
     """
-    if backend not in BACKENDS:
+    if backend not in (None, *BACKENDS):
         raise HandfastError(f"backend {backend!r}: expected {', '.join(BACKENDS)}")
     content, *_ = read_graphs(name_or_path).values()
     session = open_session(content, name_or_path)
@@ -125,14 +125,17 @@ def load_model(name_or_path: str | Path = PACKAGED[0], backend: str = BACKENDS[0
             f"model {name_or_path}: expected a net on whole images, got {what}; give {', '.join(ON_IMAGES)} "
             "or one that was trained like them (in Python open_tracker takes any)"
         )
-    if backend == "c":
+    if backend != "onnxruntime":
         try:
             return Model(card, "c", _native_engine(content, card))
         except HandfastError as error:
-            logging.getLogger(__name__).warning("back end c: %s; running with onnxruntime", error)
+            level = logging.INFO if backend is None else logging.WARNING
+            logging.getLogger(__name__).log(level, "back end c: %s; running with onnxruntime", error)
 
     def run(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         heatmaps, visibility = session.run(None, {"image": as_floats(images)})
+        if card.early_out_logit is not None:  # the graph asks this once for all images
+            heatmaps[(visibility[:, :, 0] <= card.early_out_logit).all(axis=1)] = 0
         return heatmaps, visibility
 
     return Model(card, "onnxruntime", run)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Union
 from handfast.errors import HandfastError
 from handfast.runtime.ace import AceModel, load_ace
 from handfast.runtime.dirnet import RefinementModel, load_dirnet, read_exit_rule
-from handfast.runtime.model import BACKENDS, Model, load_model, read_card
+from handfast.runtime.model import ON_CROPS, Model, load_model, read_card
 
 if TYPE_CHECKING:
     from handfast.runtime.dense import DenseModel
@@ -14,14 +14,17 @@ if TYPE_CHECKING:
 Network = Union[Model, "DenseModel", RefinementModel, AceModel]
 
 
-def open_network(name_or_path: str | Path, backend: str = BACKENDS[0], gate: str | None = None) -> Network:
+def open_network(name_or_path: str | Path, backend: str | None = None, gate: str | None = None) -> Network:
     """A packaged network by name, a file or a folder of several.
 
-    backend: what runs it, as ``load_model``, ``load_dense``, ``load_dirnet`` and ``load_ace`` have them.
-    gate: how an adaptive network decides instead of as its card says: of ACE its threshold, of DIR-Net as for
-    ``read_exit_rule``. Raises HandfastError as these do, and for a gate that the network does not have.
+    backend: what runs it, as ``load_model``, ``load_dense``, ``load_dirnet`` and ``load_ace`` have them; None
+    for c of what runs on images, if there is a compiler, else ONNX Runtime. gate: how an adaptive network
+    decides instead of as its card says: of ACE its threshold, of DIR-Net as for ``read_exit_rule``. Raises
+    HandfastError as these do, and for a gate that the network does not have.
     """
     family = family_of(name_or_path)
+    if backend is None and family in ON_CROPS:
+        backend = "onnxruntime"
     match family:
         case "dirnet":
             return load_dirnet(name_or_path, None if gate is None else read_exit_rule(gate), backend)

@@ -15,17 +15,17 @@ COLOUR_FINDER = "tofnet-rgb"
 
 
 def open_tracker(
-    model: str | Path, backend: str = BACKENDS[0], gate: str | None = None
+    model: str | Path, backend: str | None = None, gate: str | None = None
 ) -> Union[Tracker, "DenseTracker", CropTracker]:
     """For a packaged model, a model file or a folder of several, of any family.
 
     backend, gate: what runs it and how it decides, as for ``open_network``. What runs on crops is led to the
-    hands by packaged trackers of key-points, in ONNX Runtime; with c these run as C, and it runs as usual.
-    Raises HandfastError as ``open_network`` does.
+    hands by packaged trackers of key-points; with c these run as C, and it runs as usual. Raises
+    HandfastError as ``open_network`` does.
     """
-    of_finder = "c" if backend == "c" else BACKENDS[0]
+    of_finder = backend if backend in BACKENDS else None
     if backend == "c" and family_of(model) in ON_CROPS:
-        backend = BACKENDS[0]
+        backend = None
     network = open_network(model, backend, gate)
     if network.card.family not in ON_CROPS:
         return Tracker(network)

@@ -60,10 +60,10 @@ class Tracker:
     """Tracks up to two hands through the frames of one sensor.
 
     model: a packaged name, an .onnx file, or a loaded Model. A hand has the key-points of its skeleton.
-    backend: what runs a model that is not loaded, see ``load_model``.
+    backend: what runs a model that is not loaded, None for c where there is a compiler; see ``load_model``.
     """
 
-    def __init__(self, model: str | Path | Model = DEFAULT_MODEL, backend: str = "onnxruntime"):
+    def __init__(self, model: str | Path | Model = DEFAULT_MODEL, backend: str | None = None):
         self.model = model if isinstance(model, Model) else load_model(model, backend)
         self._root, self._palm = self.model.skeleton.parents.index(-1), in_palm(self.model.skeleton)
         self._previous: list[Find] = []
