@@ -82,6 +82,21 @@ def test_both_ways_the_columns_are_mirrored_and_the_sides_swapped(card, shape):
     np.testing.assert_allclose(visibility[:, 0], (own[:, 0, 0] + 10 * flipped) / 2, rtol=1e-5)
 
 
+def test_both_ways_what_is_not_decoded_does_not_dilute_the_other():
+    """Of four images both, the first, the mirrored and none of the two may show a hand."""
+    logits = np.array([[3, 0], [3, -2], [-2, 3], [-2, -2]], np.float32)  # of an image, of its mirror image
+    maps = np.array([[4, 2], [4, 0], [0, 2], [0, 0]], np.float32)
+
+    def engine(_):
+        seen = [np.repeat(values.T.reshape(-1, 1), 2, axis=1) for values in (maps, logits)]
+        return seen[0][:, :, None, None, None].copy(), seen[1][:, :, None].copy()
+
+    card = ModelCard(**CARD, early_out_logit=-1.0)
+    heatmaps, visibility = Model(card, "toy", engine).run_both_ways(np.zeros((4, 3, 4), np.uint8))
+    np.testing.assert_array_equal(heatmaps[:, 0, 0, 0, 0], [3, 4, 2, 0])
+    np.testing.assert_array_equal(visibility[:, 0, 0], [1.5, 0.5, 0.5, -2])
+
+
 def test_the_card_says_when_it_is_an_early_out_and_at_what_cost(tmp_path):
     later = {
         "early_out_logit": -1.0,

@@ -69,6 +69,12 @@ class ModelCard:
         """Whether it sees red, green and blue rather than a grey image, of a whole frame or of a crop."""
         return self.input.get("image") in ("colour", "colour crop")
 
+    def may_be_there(self, visibility: np.ndarray) -> np.ndarray:
+        """Visibility logits (b, 2, 1 + K) -> (b,) bool: whether a hand may be there, so there are maps."""
+        if self.early_out_logit is None:
+            return np.ones(len(visibility), bool)
+        return (visibility[:, :, 0] > self.early_out_logit).any(axis=1)
+
 
 @dataclass(frozen=True, eq=False)
 class Model:
@@ -99,12 +105,14 @@ class Model:
     def run_both_ways(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """As ``run``, the mean over each image and its mirror image, where a left hand is a right one.
 
-        At twice the cost surer key-points, and a side that does not lean to one.
+        At twice the cost surer key-points, and a side that does not lean to one. Maps are those of the one
+        where there are none of the other.
         """
         heatmaps, visibility = self.run(np.concatenate([images, images[:, :, ::-1]]))
         n = len(images)
         both = heatmaps[:n] + heatmaps[n:, ::-1, :, :, ::-1]
-        both /= 2
+        shown = self.card.may_be_there(visibility).reshape(2, n).sum(axis=0)
+        both /= shown.clip(1)[:, None, None, None, None]
         return both, (visibility[:n] + visibility[n:, ::-1]) / 2
 
 
@@ -134,8 +142,7 @@ def load_model(name_or_path: str | Path = PACKAGED[0], backend: str | None = Non
 
     def run(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         heatmaps, visibility = session.run(None, {"image": as_floats(images)})
-        if card.early_out_logit is not None:  # the graph asks this once for all images
-            heatmaps[(visibility[:, :, 0] <= card.early_out_logit).all(axis=1)] = 0
+        heatmaps[~card.may_be_there(visibility)] = 0  # the graph asks once for all images
         return heatmaps, visibility
 
     return Model(card, "onnxruntime", run)
