@@ -207,6 +207,14 @@ def test_what_cannot_be_done_with_parts_of_networks(handfast_command, arguments,
     assert stderr.startswith(complaint) and stderr.count("\n") == 1
 
 
+def test_a_folder_is_what_it_holds(handfast_command, dirnet_folder, tmp_path, monkeypatch):
+    """Whatever it is called."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dense-runs").symlink_to(dirnet_folder)
+    _, _, stderr = handfast_command("bench", "dense-runs", "--backends", "c")
+    assert stderr.startswith("error: --backends: expected some of onnxruntime, openvino, got c")
+
+
 @pytest.mark.parametrize(("arguments", "complaint"), [
     (("--backends", "onnxruntime,tensorrt"), "error: --backends: expected some of c, c-int8,"),
     (("--save", "bench.txt"), "error: bench.txt: expected a file name that ends in .json"),

@@ -185,6 +185,7 @@ def test_from_icvl_to_a_score(handfast_command, icvl_folder, tmp_path, monkeypat
             ("nyu", "here", "--out", "found.txt", "--labels", "x.png"),
             "x.png: expected a file name that ends in",
         ),
+        (("nyu", "here", "--out", "a.txt", "--labels", "here/../a.txt"), "a.txt is --out too"),
     ],
 )
 def test_predicting_says_what_is_wrong(data, tmp_path, monkeypatch, arguments, message):

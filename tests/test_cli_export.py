@@ -144,6 +144,22 @@ def test_a_checkpoint_of_dense_regression_becomes_a_network_that_runs(run, dense
     assert facts["early_out_flops"] is None
 
 
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (("--to", "c"), "--to c: expected a net on whole images"),
+        (("--plain",), "--plain: dense-lean-l3 has no"),
+    ],
+)
+def test_what_cannot_be_made_of_dense_regression(
+    handfast_command, dense_checkpoint, tmp_path, options, complaint
+):
+    out = tmp_path / "net.onnx"
+    code, _, stderr = handfast_command("export", dense_checkpoint("dense-lean-l3"), "--out", out, *options)
+    assert code == 2 and stderr.startswith(f"error: {complaint}") and stderr.count("\n") == 1
+    assert not out.exists()
+
+
 def test_a_checkpoint_of_dirnet_becomes_a_folder_that_runs_and_says_what_it_costs(
     run, handfast_command, dirnet_checkpoint, tmp_path
 ):

@@ -1,4 +1,5 @@
 import json
+import shutil
 from functools import partial
 
 import cv2
@@ -34,6 +35,22 @@ class StubTracker:
             yield frame, [] if frame.index % 3 == 2 else [hand_of(frame.index)]
 
 
+class BlackCamera:
+    """As OpenCV's: it goes on for ever."""
+
+    def isOpened(self):
+        return True
+
+    def read(self):
+        return True, np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+
+    def get(self, what):
+        return 30.0
+
+    def release(self):
+        pass
+
+
 @pytest.fixture
 def clips(tmp_path, monkeypatch):
     """Sources of twelve frames."""
@@ -47,6 +64,7 @@ def clips(tmp_path, monkeypatch):
         cv2.imwrite(f"grey/{i}.png", image)
         cv2.imwrite(f"cut/{i}.png", image)
         cv2.imwrite(f"depth/{i}.png", image.astype(np.uint16) * 40)
+    shutil.copytree("grey", "own/images")
     (tmp_path / "cut" / "4.png").write_bytes((tmp_path / "grey" / "4.png").read_bytes()[:-30])
     write_recording(
         tmp_path / "both.zip", [Frame(i, i / 30, im, im * np.uint16(9)) for i, im in enumerate(images)]
@@ -178,12 +196,15 @@ BAD_INPUT = {
     "eight key-points": (["grey", "--model", "tofnet-tof8"], "--model: expected one of the 21 key-points"),
     "missing model": (["grey", "--model", "nowhere.onnx"], "nowhere.onnx"),
     "into the source": (["grey", "--out", "grey"], "would mix with the source"),
+    "over the source": (["own/images", "--out", "own"], "would mix with the source"),
+    "a camera": (["camera:0"], "record the camera first"),
     "into a file": (["grey", "--out", "both.zip"], "cannot be written"),
 }
 
 
 @pytest.mark.parametrize("case", BAD_INPUT)
-def test_bad_input_is_one_line_and_leaves_nothing(clips, label, case):
+def test_bad_input_is_one_line_and_leaves_nothing(clips, label, monkeypatch, case):
+    monkeypatch.setattr("handfast.sensors.sources.cv2.VideoCapture", lambda number: BlackCamera())
     arguments, expected = BAD_INPUT[case]
     before = sorted(clips.rglob("*"))
     code, stdout, stderr = label("--out", "new", "--json", *arguments)

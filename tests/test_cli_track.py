@@ -172,7 +172,7 @@ def test_track_depth_with_its_options(clips, tmp_path, handfast_command, monkeyp
     monkeypatch.setattr(
         "handfast.tracking.opening.open_network",
         lambda name, backend, gate: SimpleNamespace(
-            name=name, backend=backend, card=SimpleNamespace(family="tofnet", in_colour=False)
+            name=name, backend=backend, card=SimpleNamespace(family="tofnet", in_colour=False, input={})
         ),
     )
     options = ["--intrinsics", INTRINSICS, "--depth-unit-mm", "0.25", "--fps", "10"]
@@ -285,6 +285,9 @@ def test_hands_that_are_not_sure_enough_are_left_out(clips, tmp_path, handfast_c
     assert [[hand["score"] for hand in record["hands"]] for record in records] == [[], [0.5], [0.7], []]
     code, _, stderr = handfast_command("track", clips / "grey", "--out", out, "--min-score", "2")
     assert code == 2 and "--min-score" in stderr
+    for option in ("--min-score", "--seconds"):
+        code, _, stderr = handfast_command("track", clips / "grey", "--out", out, option, "nan")
+        assert code == 2 and option in stderr
 
 
 def test_track_the_beginning_of_a_clip(clips, tmp_path, handfast_command, one_hand_tracker):
@@ -303,6 +306,9 @@ def test_colour_that_a_model_does_not_see_is_said_once(colour_clip, tmp_path, ha
     for model in ("tofnet-rgb", "ace"):
         options = ["--out", tmp_path / model, "--frames", "1", "--model", model]
         assert handfast_command("track", colour_clip, *options)[2] == ""
+    options = ["--out", tmp_path / "dense", "--model", "dense-hand21"]
+    said = handfast_command("track", colour_clip, *options)[2]
+    assert said.startswith("error: frame 0: model dense-hand21 needs depth")
 
 
 def test_seconds_count_from_the_first_frame():

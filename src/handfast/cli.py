@@ -22,7 +22,7 @@ from handfast import (
 )
 from handfast.errors import HandfastError
 
-# The commands import what they run: --help must not wait for OpenCV and ONNX Runtime.
+# The commands import what they run: `handfast --help` must not wait for what it does not show.
 
 app = typer.Typer(
     rich_markup_mode="rich",

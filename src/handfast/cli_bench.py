@@ -100,10 +100,10 @@ def bench(
 
 def _family(model: str) -> str | None:
     """One whose parts are timed, by the name, or what a file says of itself; None for any other."""
-    if model.startswith("dense-") and "." not in model:
-        return DENSE
-    if model in ("dirnet", "ace") or (model.startswith(("dirnet-", "ace-")) and "." not in model):
-        return DIRNET if model.startswith("dirnet") else ACE
+    if model in ("dirnet", "ace") or not ("." in model or Path(model).exists()):
+        named = {"dense": DENSE, "dirnet": DIRNET, "ace": ACE}
+        if family := named.get(model.split("-")[0]):
+            return family
     if model.endswith(".safetensors"):
         with training_libraries():
             from handfast.training.checkpoint import read_tensors

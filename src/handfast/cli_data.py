@@ -117,6 +117,8 @@ def predict(
     for file in (out, labels):
         if file is not None:
             check_ending(file, ".txt")
+    if labels is not None and labels.resolve() == out.resolve():
+        raise HandfastError(f"--labels: {labels} is --out too; choose another file")
     frames = open_test(name, path)
     found = predict(
         load_dense(model, backend), name, frames, lambda done: with_bar(done, "frames", len(frames))

@@ -129,6 +129,8 @@ def export(
     family = card.get("family")
     if family in PARTS_OF_ACE:
         raise HandfastError(f"{model}: {card['name']} is there to train and to compare with; export an ace")
+    if family == "dense":
+        _check_on_crops(card["name"], to, plain)
     if family in ("dirnet", "ace"):
         _check_folder(card["name"], to, plain, out)
         facts = _write_folder(net, card, out)
@@ -197,19 +199,23 @@ def _exported(net: "ToFNet | DenseRegression", card: dict, plain: bool, folder: 
     return path
 
 
+def _check_on_crops(name: str, to: str, plain: bool) -> None:
+    if plain:
+        raise HandfastError(f"--plain: {name} has no branches in its graphs; leave it out")
+    if to == "c":
+        raise HandfastError(f"--to c: expected a net on whole images, got {name}; choose onnx")
+
+
 def _check_folder(name: str, to: str, plain: bool, out: Path) -> None:
     """Of a network of several graphs, which are driven by ``runtime``."""
     from handfast.runtime.model import PACKAGED
 
-    if plain:
-        raise HandfastError(f"--plain: {name} has no branches in its graphs; leave it out")
+    _check_on_crops(name, to, plain)
     if to == "openvino":
         raise HandfastError(
             f"--to openvino: it reads the .onnx files of {name} as they are; export with --to onnx, run with "
             "--backend openvino"
         )
-    if to == "c":
-        raise HandfastError(f"--to c: expected a net on whole images, got {name}; choose onnx")
     if out.suffix == ".onnx":
         raise HandfastError(f"--out: expected a folder for the files of {name}, got {out}")
     if str(out) in PACKAGED:
@@ -271,7 +277,7 @@ def _costs(card: dict) -> dict:
 def _write_c(network: str | Path, target: str, int8: bool, out: Path) -> dict:
     from handfast.runtime.model import load_model, read_model
 
-    with training_libraries():
+    with training_libraries():  # onnx
         from handfast.export.c.folder import write_c
 
     card = load_model(network, "onnxruntime").card  # refuses what has no C

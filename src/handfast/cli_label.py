@@ -76,11 +76,11 @@ def label(
     from handfast.data.datasets.check import spread
     from handfast.data.datasets.coco import open_coco, write_annotated
     from handfast.runtime.model import load_model
-    from handfast.sensors.sources import open_source
+    from handfast.sensors.sources import CameraSource, open_source
     from handfast.skeleton import HAND21
     from handfast.tracking.tracker import Tracker
 
-    if out.resolve() == Path(source).resolve():
+    if Path(source).resolve() in (out.resolve(), (out / "images").resolve()):
         raise HandfastError(f"{out}: the labels would mix with the source; choose another --out")
     if (out / ANNOTATIONS).exists():
         raise HandfastError(f"{out / ANNOTATIONS}: is there already, maybe corrected; choose another --out")
@@ -90,6 +90,8 @@ def label(
         depth_unit_mm=depth_unit_mm,
         skip_bad_frames=skip_bad_frames,
     )
+    if isinstance(frames, CameraSource):
+        raise HandfastError(f"{source}: expected a folder, a video or a recording; record the camera first")
     picked = _picked(length_hint(frames), count, every)
     network = load_model(model)
     if network.skeleton is not HAND21:

@@ -141,7 +141,7 @@ def _track(
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     with writer, _first_interrupt_noted(is_live) as interrupted:
         taken = takewhile(lambda frame: not interrupted(), _beginning(source, frames, seconds))
-        if not tracker.model.card.in_colour:
+        if tracker.model.card.input.get("image", "").startswith("amplitude"):
             taken = _saying_that_colour_is_lost(taken, model)
         found = _sure_ones(with_bar(tracker.track(taken), "tracking", total), min_score)
         counts = write_results(found, writer)

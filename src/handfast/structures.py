@@ -90,10 +90,11 @@ class Frame:
 class HandPose:
     """A hand as found in a frame.
 
-    side: 'left' or 'right'. score: 0..1. keypoints_px: (21, 2), x right, y down. visible: (21,) bool.
-    xyz_mm: (21, 3) in camera space, NaN rows where no depth supports a key-point; None without depth, unless
+    side: 'left' or 'right'. score: 0..1. keypoints_px: (K, 2) of the model's K, x right, y down. visible:
+    (K,) bool.
+    xyz_mm: (K, 3) in camera space, NaN rows where no depth supports a key-point; None without depth, unless
     a model tells it from colour and the camera is known.
-    relative_mm: (21, 3) from the wrist, along the camera's axes, where a model tells it from colour alone; as
+    relative_mm: (K, 3) from the wrist, along the camera's axes, where a model tells it from colour alone; as
     if the camera looked at the hand where the camera is not known.
     effort: what an adaptive model spent on it beyond the least: DIR-Net's loops, or 1 where ACE's fine
     encoder ran; None of other models.

@@ -39,7 +39,7 @@ def test_a_row_is_of_the_loops_that_it_says(dirnet_folder, monkeypatch):
 def test_a_run_notes_what_each_graph_takes(dirnet_folder, monkeypatch):
     """By a clock that only the graphs move, and that in the second run moves twice as fast."""
     clock_s, pace = [0.0], [1.0]
-    monkeypatch.setattr(loops, "perf_counter", lambda: clock_s[0])
+    monkeypatch.setattr(loops, "processor_s", lambda: clock_s[0])
     takes_s = {"extract": 5.0, "refine": 3.0, "attend": 1.0, "pose": 2.0}
 
     def slow(graph, engine):

@@ -199,6 +199,26 @@ def test_without_a_compiler_onnx_runtime_stands_in(monkeypatch, caplog, backend,
     assert model.run(images(1))[0].shape == (1, 2, 8, 60, 80)
 
 
+def test_neither_a_home_that_is_not_there_nor_a_broken_compiler_stops_it(tmp_path, monkeypatch, caplog):
+    """Nor with a traceback: ONNX Runtime stands in."""
+    broken = tmp_path / "cc"
+    broken.write_text("no program")
+    broken.chmod(0o755)
+    monkeypatch.setenv("CC", str(broken))
+    assert load_model(NAME, "c").backend == "onnxruntime" and "cc: does not run" in caplog.text
+    monkeypatch.setattr(native.Path, "home", raising(RuntimeError("no home")))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    with pytest.raises(HandfastError, match="no home to keep compiled networks in"):
+        native._cache()
+
+
+def raising(error):
+    def call(*_):
+        raise error
+
+    return call
+
+
 def test_an_unknown_backend_is_refused_by_name():
     with pytest.raises(HandfastError, match="'cuda'"):
         load_model(NAME, backend="cuda")

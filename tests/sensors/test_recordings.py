@@ -91,6 +91,13 @@ def test_colour_alone_is_not_recorded(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_time_that_is_no_number_is_not_recorded(tmp_path):
+    frame = Frame(0, float("nan"), amplitude=np.zeros((24, 32), np.uint8))
+    with pytest.raises(HandfastError, match="frame 0: expected a time in seconds, got nan"):
+        write_recording(tmp_path / "a.zip", [frame])
+    assert not list(tmp_path.iterdir())
+
+
 def rewrite(path, change) -> None:
     """Write a recording's members again as ``change(name, data)`` says; None leaves one out."""
     with zipfile.ZipFile(path) as archive:

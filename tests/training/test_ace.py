@@ -211,13 +211,6 @@ def test_encoders_learn_slowly_in_step_two_and_keep_their_statistics(recipe):
     assert before and all(torch.equal(buffer, before[name]) for name, buffer in task.net.named_buffers())
 
 
-def test_encoders_may_start_from_a_checkpoint(recipe):
-    packaged = ace_runs(load_recipe("ace"))
-    assert list(packaged) == ["coarse", "fine", "clips"]
-    assert packaged["coarse"].starts() == packaged["fine"].starts() == {"": "dirnet"}
-    assert packaged["clips"].starts() == {"coarse.": "coarse", "fine.": "fine"}
-
-
 # Runs
 
 
@@ -305,9 +298,12 @@ def test_validation_by_hand(recipe):
     batch = {"image": np.zeros((2, 3, 32, 32, 3), np.uint8), "joints_m": joints_m}
     expected = {"error_mm": pytest.approx(10, abs=1e-3), "auc": 1.0}
     assert AceTask(recipe).validate(Knowing(joints_m), [batch, batch]) == expected
-    frames = {"image": batch["image"][:, 0], "joints_m": joints_m[:, 0]}
+    is_3d = np.array([[True, True], [True, False], [False, True]])  # rendered, a photo, one without 3D
+    frames = {"image": np.zeros((3, 32, 32, 3), np.uint8), "joints_m": joints_m[0]}
+    frames |= {"has_3d": is_3d[:, 0], "rendered": is_3d[:, 1]}
     task = make_task(ace_runs(recipe)["coarse"])
-    assert task.validate(Knowing(joints_m[:, 0]), [frames]) == expected
+    assert task.validate(Knowing(joints_m[0, :1]), [frames]) == expected
+    assert task.validate(Knowing(joints_m[0]), [frames | {"rendered": np.zeros(3, bool)}]) == {}
 
 
 def test_the_share_of_the_fine_encoder_is_what_ran(recipe, dotted_folder):

@@ -116,6 +116,14 @@ def test_a_teacher_of_other_maps_is_refused(recipe):
             DenseTask(replace(recipe, teacher=teacher))
 
 
+def test_a_teacher_of_other_crops_is_refused(recipe, depth_folder, tmp_path):
+    teacher = replace(recipe, model="dense-lean", steps=1)
+    train(teacher, open_data(teacher, depth_folder), tmp_path)
+    narrow = replace(recipe, teacher=str(tmp_path / "model.safetensors"), input_px=64)
+    with pytest.raises(HandfastError, match=r"teacher must .* in crops of 64 px"):
+        DenseTask(narrow)
+
+
 def test_a_teachers_maps_are_learnt_from(recipe, batch, depth_folder, tmp_path):
     teacher = replace(recipe, model="dense-lean", steps=1)
     train(teacher, open_data(teacher, depth_folder), tmp_path)

@@ -230,6 +230,15 @@ def test_init_from_starts_from_a_checkpoint(recipe, data, tmp_path):
     torch.testing.assert_close(started["to_maps.weight"], source["to_maps.weight"])
 
 
+def test_what_a_run_started_from_is_not_needed_to_go_on(recipe, data, tmp_path):
+    train(replace(recipe, steps=1), data, tmp_path / "first")
+    further = replace(recipe, init_from=str(tmp_path / "first" / MODEL_FILE), steps=2)
+    train(further, data, tmp_path / "second", stop_after_step=1)
+    (tmp_path / "first" / MODEL_FILE).unlink()
+    train(further, data, tmp_path / "second")
+    assert read_tensors(tmp_path / "second" / MODEL_FILE)[1]["step"] == 2
+
+
 def test_parts_start_from_checkpoints_of_their_own(recipe, data, tmp_path, monkeypatch):
     """A recipe names them by prefix; where that is another run's name, ``starts`` says where its file is."""
     train(replace(recipe, steps=1), data, tmp_path / "first")

@@ -5,8 +5,7 @@ import numpy as np
 from handfast.compression.floats import Maps, convolve, rearrange
 from handfast.compression.quantise import Logits, QuantisedNetwork, Requantisation, Sum, Term
 
-# Sums of so many integers of a product's size have no rounding error in float32, whose matrix products are
-# the only fast ones that NumPy has.
+# Integers up to this are exact in float32; NumPy has fast matrix products for floats alone.
 _EXACT_IN_FLOAT32 = 2**24
 
 

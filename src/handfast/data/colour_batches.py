@@ -173,7 +173,8 @@ class ColourBatches:
         backdrop = self._backdrop(rng) if is_replaced else None
         for _ in range(len(frames)):
             box = view.box(frames.keypoints_px[index])
-            sample = frames.sample(index, box, self.mix.input_px, view.border, backdrop)
+            behind = backdrop if frames.has_screen[index] else None
+            sample = frames.sample(index, box, self.mix.input_px, view.border, behind)
             if sample is not None:
                 break
             index = (index + 1) % len(frames)  # this hand is outside

@@ -18,6 +18,7 @@ import numpy as np
 from handfast.errors import HandfastError
 from handfast.files import check_ending, write_whole
 from handfast.geometry import Camera
+from handfast.runtime.model import load_model
 from handfast.sensors.sources import open_source
 from handfast.skeleton import FINGERS, HAND21
 from handfast.tracking.drawing import contact_sheet, draw_hands, frame_as_picture, png_bytes
@@ -69,9 +70,10 @@ def evaluate(folder: Path, model: str) -> tuple[np.ndarray, int, list[np.ndarray
     frames = list(open_source(folder))
     if len(frames) != len(truth):
         raise HandfastError(f"{folder}: {len(frames)} images but {len(truth)} rows of bones; they must agree")
+    network = load_model(model)
     errors, found, overlays = [], 0, []
     for frame, bones in zip(frames, truth, strict=True):
-        hands = Tracker(model).step(frame)
+        hands = Tracker(network).step(frame)
         surest = max(hands, key=lambda hand: hand.score, default=None)
         found += surest is not None
         errors.append(frame_error_px(surest.keypoints_px if surest else None, bones))

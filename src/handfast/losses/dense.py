@@ -8,8 +8,8 @@ from handfast.models.dense_regression import DensePrediction
 
 
 def dense_loss(branches: Sequence[DensePrediction], targets: Mapping[int, DensePrediction]) -> Tensor:
-    """Equation 1 of pruned_hourglass2019: half the squared error, summed over all cells of the three kinds of
-    maps of every stack's levels, its mean over the b crops.
+    """Equation 1 of pruned_hourglass2019, halved and averaged over the b crops: the squared error, summed
+    over all cells of the three kinds of maps of every stack's levels.
 
     targets: what the maps should be, by the s of s x s cells. Cells without a hand count as all others do.
     """

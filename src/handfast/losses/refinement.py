@@ -70,8 +70,8 @@ def coordinate_losses(estimate: Estimate, targets: PoseTargets) -> CoordinateLos
 def variance_losses(losses: CoordinateLosses, estimate: Estimate) -> CoordinateLosses:
     """Eqs. 9 and 8 of ``coordinate_losses``: how little a Gaussian of the estimated variance expects them.
 
-    With L2D the absolute error, L2D - 1/2 is its smooth L1 beyond 1; up to 1 that is half the square, which
-    makes the same Gaussian in 2D as in 3D (He et al. 2019, "Bounding Box Regression with Uncertainty"). The
+    Eq. 9 has L2D - 1/2, L2D being the absolute error: smooth L1, where that is above 1. Below 1 smooth L1 is
+    half the square, so that Eq. 9 is Eq. 8 (He et al. 2019, "Bounding Box Regression with Uncertainty"). The
     joints learn from it too: certain ones count more.
     """
     alpha_2d, alpha_3d = estimate.log_variance_2d.float(), estimate.log_variance_3d.float()

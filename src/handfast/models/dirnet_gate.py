@@ -2,10 +2,11 @@
 
 A gate says of each sample how probable it is to leave the loop after an estimate. The loop is left once it is
 at least as probable as not that the loop has been left: at the median of where random exits would take place.
-Unlike the more probable of each gate's two actions, which is the same at any temperature, the median moves
-with it. A gate that says 0 or 1 decides by itself: by a threshold of variance, or by chance.
+To take each gate's likelier action would be the same at any temperature; the median depends on it. A gate
+that says 0 or 1 decides by itself: by a threshold of variance, or by chance.
 
-Gates are the functions here with their settings bound: ``partial(exit_by_variance, threshold=2.0)``.
+Gates are the functions here with their settings bound: ``partial(exit_by_variance, threshold=2.0)``. With
+``run_adaptive`` they are the reference that tests hold the loop in ``runtime/dirnet.py`` against.
 """
 
 from collections.abc import Callable

@@ -12,6 +12,6 @@ Watch = Callable[[Iterable], Iterable]
 
 def on_every_core(work: Callable[[int], T], count: int, watch: Watch = iter) -> list[T]:
     """What ``work`` makes of 0 .. count - 1, in this order."""
-    # A session has one thread, so every core can have one.
+    # A session of ONNX Runtime has one thread, so every core can have one. C takes one frame at a time.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(watch(pool.map(work, range(count))))

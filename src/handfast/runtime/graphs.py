@@ -19,8 +19,8 @@ Engine = Callable[[dict[str, np.ndarray]], list[np.ndarray]]
 
 @dataclass(frozen=True, eq=False)
 class OpenGraphs:
-    """The graphs of a network ready to run, by name. backend: which of ``BACKENDS`` runs them. image_px: how
-    wide the images are that those take which see any."""
+    """The graphs of a network ready to run, by name. backend: which of ``BACKENDS`` runs them. image_px: of
+    each graph that takes an image, how wide that is."""
 
     card: ModelCard
     backend: str

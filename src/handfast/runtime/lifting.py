@@ -5,7 +5,7 @@ import numpy as np
 from handfast.geometry import Camera
 from handfast.skeleton import Skeleton
 
-# A hand is no deeper than this about its median: what lies farther is background or an occluder. Of a palm
+# A hand is no deeper than this about where it is: what lies farther is background or an occluder. Of a palm
 # all of it is nearer.
 HAND_REACH_M, PALM_REACH_M = 0.13, 0.08
 NEIGHBOURHOOD = 0.045  # of the hand's size in px
@@ -56,13 +56,13 @@ def lift(
 
 
 def _hand_depth(points_px: np.ndarray, depth_m: np.ndarray) -> float | None:
-    """The median depth right under the key-points."""
+    """How far away a hand is, by the depth right under its key-points."""
     height, width = depth_m.shape
     x, y = np.round(points_px).astype(int).T if len(points_px) else (np.empty(0, int), np.empty(0, int))
     inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
     under = depth_m[y[inside], x[inside]]
     under = under[under > 0]
-    # The nearer half: key-points that miss the hand fall behind it, never before it.
+    # Less than the median: key-points that miss the hand fall behind it, seldom before it.
     return float(np.quantile(under, 0.35)) if len(under) else None
 
 

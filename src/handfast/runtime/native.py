@@ -110,11 +110,8 @@ def load_native(content: bytes, name: str, int8: bool = False) -> NativeNetwork:
     if int8:
         quantised = _calibrated(network, content, name)
         texts = emit_int8(quantised, name, _target(compiler, INT8_MACROS))
-        weight_bytes = quantised.weight_bytes
     else:
         texts = emit(content, name, _target(compiler, {}), arena_limit_bytes=None)
-        convolutions = [layer for layer in network.layers if hasattr(layer, "weight")]
-        weight_bytes = sum(layer.weight.nbytes + layer.bias.nbytes for layer in convolutions)
     symbol = identifier(name)
     path = build_library(compiler, texts, f"{symbol}.c", FLAGS)
     try:
@@ -134,7 +131,7 @@ def load_native(content: bytes, name: str, int8: bool = False) -> NativeNetwork:
         (map_width, map_height),
         network.keypoints_per_hand,
         _aligned(arena_bytes()),
-        weight_bytes,
+        (quantised if int8 else network).weight_bytes,
     )
 
 
@@ -158,7 +155,7 @@ def build_library(compiler: str, texts: Mapping[str, str], main: str, flags: tup
     key = hashlib.sha256()
     for part in (
         compiler,
-        _version(compiler),
+        _said_by(compiler, "--version"),
         _macros(compiler),  # a home may be shared by machines that differ
         *flags,
         *(text for item in sorted(texts.items()) for text in item),
@@ -196,7 +193,12 @@ def build_library(compiler: str, texts: Mapping[str, str], main: str, flags: tup
 
 
 def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "handfast"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "handfast"
+    except RuntimeError as error:  # a user without a home
+        raise HandfastError(
+            "no home to keep compiled networks in; let XDG_CACHE_HOME name a folder"
+        ) from error
 
 
 def find_compiler() -> str:
@@ -207,20 +209,20 @@ def find_compiler() -> str:
     raise HandfastError(f"no C compiler found ({', '.join(COMPILERS)}, or the one that CC names)")
 
 
-def _version(compiler: str) -> str:
-    return subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False).stdout
-
-
 @cache
+def _said_by(compiler: str, *arguments: str) -> str:
+    try:
+        done = subprocess.run([compiler, *arguments], input="", capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise HandfastError(
+            f"{compiler}: does not run ({error.strerror}); let CC name a C compiler"
+        ) from error
+    return done.stdout
+
+
 def _macros(compiler: str) -> str:
     """What it defines for this machine's processor, a line each."""
-    return subprocess.run(
-        [compiler, "-march=native", "-dM", "-E", "-x", "c", "-"],
-        input="",
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout
+    return _said_by(compiler, "-march=native", "-dM", "-E", "-x", "c", "-")
 
 
 def _target(compiler: str, more: Mapping[str, tuple[str, ...]]) -> str:

@@ -24,7 +24,7 @@ JOINTS_MARGIN_PX, BEHIND_JOINTS_MM = 20.0, 250.0
 
 LEAST_INSIDE = 0.5  # of the square, within the image
 LEAST_HAND = 0.03  # of the crop: a fist end-on has five times that
-MOST_HOLES = 0.5  # of the hand's outline, fingers closed over gaps of this many pixels of the crop:
+MOST_HOLES = 0.5  # of the hand's outline, to which narrow gaps between fingers belong:
 _GAP_PX = 9
 # No depth camera sees a hand nearer than this; what says so is in another unit.
 _NEAREST_MM = 20.0

@@ -108,6 +108,8 @@ def _write_members(archive: zipfile.ZipFile, frames: Iterable[Frame]) -> None:
             raise HandfastError(
                 f"frame {index}: a recording keeps amplitude and depth, this has colour alone"
             )
+        if not math.isfinite(frame.time_s):
+            raise HandfastError(f"frame {index}: expected a time in seconds, got {frame.time_s}")
         form = (*images, frame.shape, frame.depth_unit_mm, frame.camera)
         sensor = sensor or form
         if form != sensor:

@@ -33,8 +33,8 @@ LEAST_SCORE = 0.01  # of a hand that is not there, when sides are compared
 LEAST_JOINTS = 0.8  # of a hand's, that must be known
 LEAST_SIZE = 0.7  # of the mean hand's bones in all: what is left of half a hand can look like a smaller one
 SAME_HAND_MM = 60.0  # between the middles of two finds that are one hand
-# A hand is looked at twice, the second time from where the first one found it: what is only guessed comes out
-# otherwise, its joints more than so far off in the mean. So is a hand that has moved so far since the frame
+# A new hand is looked at twice, the second time about where the first look put it: a mere guess then comes
+# out otherwise, by more than STEADY_MM in the mean. So is one that moved by more than JUMP_MM since the frame
 # before.
 STEADY_MM, JUMP_MM = 18.0, 20.0
 FIND_EVERY = 10  # frames, while a hand is followed and another may come

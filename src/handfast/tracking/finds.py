@@ -1,4 +1,4 @@
-"""What looks at a picture find: hands, several finds of one as one, and which of them to believe."""
+"""Finds: hands as the looks at one frame show them. Finds of one hand are merged, and some are believed."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property

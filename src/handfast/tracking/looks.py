@@ -1,4 +1,4 @@
-"""What looks at a hand showed, and several of them as one."""
+"""The heat-maps of one close look at a hand, and those of several looks as one."""
 
 from dataclasses import dataclass
 

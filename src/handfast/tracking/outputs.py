@@ -15,7 +15,7 @@ import numpy as np
 from handfast.errors import HandfastError
 from handfast.sensors.frame_source import DEFAULT_FPS
 from handfast.structures import Frame, HandPose
-from handfast.tracking.drawing import contact_sheet, draw_caption, draw_hands, frame_as_picture
+from handfast.tracking.drawing import contact_sheet, draw_caption, draw_hands, frame_as_picture, png_bytes
 
 OUTPUT_NAMES = ("hands.jsonl", "overlay.mp4", "contact_sheet.png")
 SHEET_PICTURES, SHEET_COLUMNS = 12, 4
@@ -167,7 +167,7 @@ class ResultWriter:
 
     def _finish(self) -> None:
         sheet = contact_sheet(self._sheet.pick(SHEET_PICTURES), SHEET_COLUMNS)
-        (self._part / "contact_sheet.png").write_bytes(cv2.imencode(".png", sheet)[1].tobytes())
+        (self._part / "contact_sheet.png").write_bytes(png_bytes(sheet))
         for output in self.outputs:
             os.replace(self._part / output.name, output)
 

@@ -186,9 +186,9 @@ class Tracker:
         for view, A in enumerate(affines):
             back = invert_affine(A)
             to_cells = np.column_stack([A[:, :2] / stride, input_to_map(A[:, 2], stride)])
-            logits = visibility[view, :, 0].astype(float)
+            left, right = visibility[view, :, 0].astype(float)
             # That the other hand is not there speaks for this one; that it is there says nothing.
-            side_logits = min(logits[1], 0) - logits[0], logits[1] - min(logits[0], 0)
+            side_logits = min(right, 0) - left, right - min(left, 0)
             slots = [
                 Find(
                     probability=float(probability[view, slot, 0]),
@@ -201,7 +201,7 @@ class Tracker:
                 for slot in range(len(SIDES))
             ]
             if apart(*slots) < SAME_HAND:
-                slots = [one_of_two(*slots, side_logit=logits[1] - logits[0])]
+                slots = [one_of_two(*slots, side_logit=right - left)]
             finds.append([find for find in slots if find.probability > FOUND])
         return finds
 

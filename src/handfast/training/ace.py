@@ -47,7 +47,8 @@ class EncoderTraining:
 
 @dataclass(frozen=True, kw_only=True)
 class AceRecipe(Recipe):
-    """Step two (equation 13), or step one alone where the model is an encoder; its batches are of clips.
+    """Step two (equation 13), or step one alone where the model is an encoder, which then learns for as long
+    and as fast as ``encoders`` says, whatever the rest does; its batches are of clips.
 
     coarse, fine: checkpoints of the encoders; one that the net has, and that is "", is trained before all
     else. fine_rate: gamma_g, the share of frames that the fine encoder is meant for; rate_weight: delta, of
@@ -195,14 +196,16 @@ class EncoderTask(Task):
         )
 
     def validate(self, net: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
-        """Mean 3D error and its AUC over 20 to 50 mm, from the wrist."""
+        """Mean 3D error and its AUC over 20 to 50 mm, from the wrist, of rendered hands, not of photos."""
         device = next(net.parameters()).device
         errors_mm = []
         for batch in batches:
-            with torch.inference_mode():
-                joints_cm = net(image_tensor(batch["image"]).to(device)).joints_cm
-            errors_mm.append(joint_errors_mm(joints_cm, batch["joints_m"]))
-        return _metrics(errors_mm)
+            rendered = batch["has_3d"] & batch["rendered"]
+            if rendered.any():
+                with torch.inference_mode():
+                    joints_cm = net(image_tensor(batch["image"][rendered]).to(device)).joints_cm
+                errors_mm.append(joint_errors_mm(joints_cm, batch["joints_m"][rendered]))
+        return _metrics(errors_mm) if errors_mm else {}
 
 
 class AceTask(Task):

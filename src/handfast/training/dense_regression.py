@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from handfast.codecs.dense import DenseMaps, decode_joints, encode_joints
 from handfast.data.depth_batches import DepthMix
@@ -79,9 +79,14 @@ class DenseTask(Task):
         if recipe.teacher:
             self.teacher = load_teacher(
                 recipe.teacher,
-                lambda net, _: isinstance(net, DenseRegression) and _maps_of(net) == _maps_of(self.net),
-                f"be dense regression of {joints} joints whose highest level is {self.net.levels[-1]}",
+                self._can_teach,
+                f"be dense regression of {joints} joints, in crops of {recipe.input_px} px, whose "
+                f"highest level is {self.net.levels[-1]}",
             )
+
+    def _can_teach(self, net: nn.Module, card: dict) -> bool:
+        fits = isinstance(net, DenseRegression) and _maps_of(net) == _maps_of(self.net)
+        return fits and card["input"]["width"] == self.recipe.input_px
 
     @property
     def shared_weight(self) -> Tensor:

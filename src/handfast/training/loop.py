@@ -52,8 +52,9 @@ def train(
 
     ``run_dir`` receives model.safetensors (the averaged net and its card), state.safetensors (to go on from)
     and the log. Called again on the same folder it goes on. HandfastError if the folder is another recipe's
-    or of other data, and when loss or gradient is no longer finite: the weights before that step are then in
-    failed.safetensors, and the message names the files that the step's batch was made from.
+    or of other data, and when loss or gradient is no longer finite: the weights before that step, with
+    statistics after it, are then in failed.safetensors to look at, and the message names the files that the
+    step's batch was made from.
     """
     if recipe.weighting == "gradnorm" and devices > 1:
         raise HandfastError("recipe: weighting gradnorm works on one device, which sees all gradients")
@@ -70,8 +71,10 @@ def train(
             f"{devices} devices in {recipe.precision}: cannot be had here ({error})"
         ) from error
     task = make_task(recipe).to(memory_format=torch.channels_last)
-    for prefix, source in (recipe.starts() | dict(starts or {})).items():
-        initialise_from(task.net, str(source), prefix)
+    state_path = run_dir / STATE_FILE
+    if not state_path.exists():
+        for prefix, source in (recipe.starts() | dict(starts or {})).items():
+            initialise_from(task.net, str(source), prefix)
     average = AveragedModel(task.net, multi_avg_fn=_warmed_up_average(recipe.ema_decay), use_buffers=True)
     average = average.to(fabric.device).eval()
     optimizer = torch.optim.AdamW(
@@ -82,7 +85,6 @@ def train(
     gradnorm = GradNorm(task.weights) if recipe.weighting == "gradnorm" else None
 
     taught_by = task.teacher.identity if task.teacher else ""
-    state_path = run_dir / STATE_FILE
     start, metrics = 0, {}
     if state_path.exists():
         record = load_training_state(state_path, task, average, optimizer.optimizer)

@@ -99,6 +99,17 @@ def test_nothing_is_written_for_an_unknown_target(tmp_path, int8):
     assert not (tmp_path / "out").exists()
 
 
+def test_the_makefile_of_something_else_stays(tmp_path):
+    """Of the same network it is written anew."""
+    (tmp_path / "Makefile").write_text("all:\n")
+    with pytest.raises(HandfastError, match="has a Makefile already, which is not of tofnet-tof8"):
+        write_c(read_model(NAME), NAME, "generic", tmp_path)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("Makefile", "all:\n")]
+    (tmp_path / "tofnet_tof8.h").touch()
+    write_c(read_model(NAME), NAME, "generic", tmp_path)
+    assert (tmp_path / "Makefile").read_text().startswith("# tofnet_tof8 for the target generic")
+
+
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(HandfastError, match="file"):

@@ -12,10 +12,11 @@ from handfast.codecs import decode_heatmaps, map_to_input
 from handfast.compression.calibration import calibration_images, grey_size
 from handfast.compression.integer import integer_logits
 from handfast.compression.quantise import QuantisedNetwork, quantise
+from handfast.errors import HandfastError
 from handfast.export.c.emit import emit
 from handfast.export.c.emit_int8 import BYTE_FLAGS, emit_int8
 from handfast.export.c.interface import identifier
-from handfast.export.c.network import Convolution, read_network
+from handfast.export.c.network import read_network
 from handfast.export.c.targets import TARGETS
 from handfast.files import write_whole
 from handfast.geometry import fit_affine
@@ -59,17 +60,19 @@ def write_c(content: bytes, name: str, target: str, folder: Path, int8: bool = F
     """Write the network of an ONNX file's content as C into a folder, which is made.
 
     int8: in 8-bit integers, calibrated first. Nothing is written if a layer has no kernel. Raises
-    HandfastError as ``emit``, ``quantise`` and ``emit_int8`` do, and when the folder cannot be written.
+    HandfastError as ``emit``, ``quantise`` and ``emit_int8`` do, for a folder with a Makefile of something
+    else, and when it cannot be written.
     """
     stem, network = identifier(name), read_network(content, name)
+    if (folder / "Makefile").exists() and not (folder / f"{stem}.h").exists():
+        raise HandfastError(f"{folder}: has a Makefile already, which is not of {name}; choose another --out")
     if int8:
         quantised = quantise(network, calibration_images(*grey_size(network, name)))
         texts, golden = emit_int8(quantised, name, target), golden_of_integers(quantised)
         flags, weight_bytes = BYTE_FLAGS.get(target, ""), quantised.weight_bytes
     else:
         texts, golden = emit(content, name, target), golden_of(content)
-        convolutions = [layer for layer in network.layers if isinstance(layer, Convolution)]
-        flags, weight_bytes = "", sum(c.weight.nbytes + c.bias.nbytes for c in convolutions)
+        flags, weight_bytes = "", network.weight_bytes
     arena_bytes = int(re.search(r"_ARENA_BYTES (\d+)", texts[f"{stem}.h"])[1])
     texts |= _test_files(stem, target, flags, golden)
     for file, text in texts.items():

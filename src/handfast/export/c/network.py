@@ -124,6 +124,12 @@ class Network:
     def keypoints_per_hand(self) -> int:
         return self.shapes[self.heatmaps][0] // 2
 
+    @property
+    def weight_bytes(self) -> int:
+        """Of weights and biases."""
+        convolutions = [layer for layer in self.layers if isinstance(layer, Convolution)]
+        return sum(layer.weight.nbytes + layer.bias.nbytes for layer in convolutions)
+
 
 def read_network(content: bytes, name: str | Path) -> Network:
     """The layers of an ONNX file's content that ``export_onnx`` has made. ``name`` is for messages.
