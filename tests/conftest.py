@@ -136,6 +136,16 @@ def dots():
 
 
 @pytest.fixture
+def one_thread():
+    """PyTorch's alone: beside other processes two are slower."""
+    torch = pytest.importorskip("torch")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
 def handfast_command(capfd, monkeypatch):
     """A function that runs the command in this process: exit code, stdout and stderr."""
 

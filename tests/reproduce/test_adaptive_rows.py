@@ -9,13 +9,7 @@ from handfast.reproduce.tables import read_result, read_results
 from handfast.training.checkpoint import read_tensors
 from handfast.training.loop import MODEL_FILE
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture

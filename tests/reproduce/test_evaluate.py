@@ -15,13 +15,7 @@ from handfast.reproduce.measure import measure_model
 from handfast.runtime.dense import BACKENDS
 from handfast.runtime.model import load_model, read_card
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -20,15 +20,9 @@ from handfast.training.families import load_recipe
 from handfast.training.loop import MODEL_FILE, model_card
 from handfast.training.task import image_tensor
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 GATED = ["ace-hourglass-half", "ace-hourglass-neural-half", "ace-hourglass-neural-temporal-half"]
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def recipe_for(model):

@@ -4,7 +4,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 
 from handfast.data.arrays import load_split
 from handfast.data.cards import finished_card
@@ -17,6 +16,8 @@ from handfast.runtime.dirnet import ExitRule, RefinedHand, load_dirnet
 from handfast.skeleton import NYU14
 from handfast.training.checkpoint import load_checkpoint
 from handfast.training.task import image_tensor
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
@@ -89,11 +90,3 @@ def test_an_exported_network_measures_as_the_trained_one(dotted_folder, dirnet_c
     off_m = estimate.joints_3d.detach().numpy() - batch["joints_m"].reshape(12, 21, 3)
     assert loops.tolist() == expected.tolist() and 0 < loops.max() < 3  # some, and not all
     assert errors_mm == pytest.approx(1000 * np.linalg.norm(off_m, axis=-1), abs=1e-2)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 
 from handfast.training.tofnet import ToFNetRecipe
 
@@ -56,11 +55,3 @@ def recipe():
         precision="32-true",
         log_every_steps=1,
     )
-
-
-@pytest.fixture
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)

@@ -13,13 +13,7 @@ from handfast.training import loop
 from handfast.training.checkpoint import load_checkpoint, read_tensors, write_tensors
 from handfast.training.loop import FAILED_FILE, MODEL_FILE, STATE_FILE, learning_rate, train
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])

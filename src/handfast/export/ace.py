@@ -14,6 +14,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from handfast.errors import HandfastError
 from handfast.evaluation.cost import measure_cost
+from handfast.export.dirnet import NoNorm, normalised
 from handfast.export.folder import write_graphs
 from handfast.export.onnx import traced_graph
 from handfast.models.ace import AceNet, AceState, Encoder, PoseLstm, mix_features
@@ -154,15 +155,7 @@ def _folded(encoder: Encoder) -> Encoder:
 
 
 def _fold_phase(phase: Phase) -> None:
-    for convolution, norm in (("conv1", "norm1"), ("conv2", "norm2"), ("shortcut", "shortcut_norm")):
-        if getattr(phase, convolution) is not None:
-            first_look = getattr(phase, norm).of_loop(FIRST_LOOK)
-            setattr(phase, convolution, fuse_conv_bn_eval(getattr(phase, convolution), first_look))
-            setattr(phase, norm, _TakenIn())
-
-
-class _TakenIn(nn.Module):
-    """In the place of a ``LoopNorm``."""
-
-    def forward(self, x: Tensor, loop: int) -> Tensor:
-        return x
+    for convolution, norm in normalised(phase):
+        first_look = getattr(phase, norm).of_loop(FIRST_LOOK)
+        setattr(phase, convolution, fuse_conv_bn_eval(getattr(phase, convolution), first_look))
+        setattr(phase, norm, NoNorm())

@@ -83,7 +83,7 @@ class _TableNorm(nn.Module):
         return F.batch_norm(x, self.zeros, self.ones, self.scale[loop], self.shift[loop], eps=0.0)
 
 
-class _NoNorm(nn.Module):
+class NoNorm(nn.Module):
     """What is left of a normalisation that went into the convolution before it."""
 
     def forward(self, x: Tensor, loop: int) -> Tensor:
@@ -116,19 +116,19 @@ def _folded(net: DIRNet, loops: int) -> DIRNet:
     stem = net.extractor.stem[0]
     stem[0], stem[1] = fuse_conv_bn_eval(stem[0], stem[1]), nn.Identity()
     for phase in net.extractor.phases:
-        for convolution, norm in _normalised(phase):
+        for convolution, norm in normalised(phase):
             scale, shift = _scale_and_shift(getattr(phase, norm))
             weight = getattr(phase, convolution)
             weight.weight *= scale[0, :, None, None, None]
             weight.bias = nn.Parameter(shift[0])
-            setattr(phase, norm, _NoNorm())
+            setattr(phase, norm, NoNorm())
     for phase in net.refiner.phases:
-        for _, norm in _normalised(phase):
+        for _, norm in normalised(phase):
             setattr(phase, norm, _TableNorm(getattr(phase, norm), loops))
     return net.eval()
 
 
-def _normalised(phase: nn.Module) -> list[tuple[str, str]]:
+def normalised(phase: nn.Module) -> list[tuple[str, str]]:
     """The names of its convolutions and of their normalisations."""
     pairs = [("conv1", "norm1"), ("conv2", "norm2")]
     return pairs if phase.shortcut is None else [*pairs, ("shortcut", "shortcut_norm")]

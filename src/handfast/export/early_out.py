@@ -2,6 +2,8 @@
 
 from onnx import GraphProto, ModelProto, helper, parser
 
+from handfast.export.c.network import needed_for
+
 # A probability of 0.27. Even if both slots say so of one hand, it is there with 0.47: a tracker that asks for
 # 0.5 finds the same hands with the early-out as without.
 EARLY_OUT_LOGIT = -1.0
@@ -16,7 +18,7 @@ def add_early_out(model: ModelProto, early_out_logit: float) -> None:
     """
     graph = model.graph
     heatmaps, visibility = graph.output
-    decoder = _take(graph, _needed_for(graph, heatmaps.name) - _needed_for(graph, visibility.name))
+    decoder = _take(graph, needed_for(graph, [heatmaps.name]) - needed_for(graph, [visibility.name]))
     decoder.node[-1].output[0] = "decoded"  # a graph and its branches use a name once
     sizes = [dimension.dim_value for dimension in heatmaps.type.tensor_type.shape.dim[1:]]
     no_hand = parser.parse_graph(f"""
@@ -45,15 +47,6 @@ def add_early_out(model: ModelProto, early_out_logit: float) -> None:
             "If", ["may_be_there"], [heatmaps.name], "early_out", then_branch=decoder, else_branch=no_hand
         )
     )
-
-
-def _needed_for(graph: GraphProto, output: str) -> set[str]:
-    """The names of all that an output is computed from, its own included."""
-    needed = {output}
-    for node in reversed(graph.node):
-        if not needed.isdisjoint(node.output):
-            needed.update(node.input)
-    return needed
 
 
 def _take(graph: GraphProto, names: set[str]) -> GraphProto:

@@ -1,11 +1,11 @@
 """Chidananda et al. 2019, "Efficient 2.5D Hand Pose Estimation via Auxiliary Multi-Task Training for Embedded
 Devices": its tables 1 and 2, what it claims about them, and a table of what else helps."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from handfast.evaluation.keypoints import KeypointScore
 from handfast.reproduce.figures_keypoints import draw_pck
-from handfast.reproduce.tables import Claim, Row, Summary, Table
+from handfast.reproduce.tables import Claim, Row, Summary, Table, change, changes
 
 RECIPE = "chidananda2019"
 SEEDS = (0, 1, 2)
@@ -59,70 +59,51 @@ _WITH = {
 }
 
 
-def _change(rows: Mapping[str, Summary], row: str, to: str) -> tuple[float, str]:
-    """How much larger the error of a row is than that of another, as a share, and a phrase that says so."""
-    change = rows[row].value / rows[to].value - 1
-    return change, f"{row} {_error(rows[row])} against {to} {_error(rows[to])}: {100 * change:+.1f} %"
-
-
-def _changes(rows: Mapping[str, Summary], pairs: Sequence[tuple[str, str]]) -> tuple[list[float], str]:
-    """``_change`` of each row to another, and all phrases as one."""
-    changes, phrases = zip(*(_change(rows, row, to) for row, to in pairs), strict=True)
-    return list(changes), "; ".join(phrases)
-
-
-def _error(summary: Summary) -> str:
-    spread = "" if summary.std is None else f" ± {summary.std:.3f}"
-    return f"{summary.value:.3f}{spread} px"
-
-
 def _read_score(facts: dict) -> KeypointScore:
     return KeypointScore(**facts)
 
 
 def _all_beats_none(rows: Mapping[str, Summary]) -> tuple[bool, str]:
-    change, found = _change(rows, "all", "none")
-    return change <= -0.08, found
+    share, found = change(rows, "all", "none")
+    return share <= -0.08, found
 
 
 def _every_loss_helps(rows: Mapping[str, Summary]) -> tuple[bool, str]:
-    changes, found = _changes(rows, [(name, "all") for name in _WITHOUT])
-    return min(changes) > 0, found
+    shares, found = changes(rows, [(name, "all") for name in _WITHOUT])
+    return min(shares) > 0, found
 
 
 def _amplitude_beats_depth(rows: Mapping[str, Summary]) -> tuple[bool, str]:
-    changes, found = _changes(rows, [("none", "depth-none"), ("all", "depth-all")])
-    return max(changes) < 0, found
+    shares, found = changes(rows, [("none", "depth-none"), ("all", "depth-all")])
+    return max(shares) < 0, found
 
 
 # Shares to the paper's digits: its own 5.556 px is 4.71 % more than 5.306 px.
 def _near_mobilenet(rows: Mapping[str, Summary]) -> tuple[bool, str]:
-    change, found = _change(rows, "ours", "mobilenetv2")
+    share, found = change(rows, "ours", "mobilenetv2")
     cost = rows["ours"].flops / rows["mobilenetv2"].flops
-    return round(change, 3) <= 0.047 and round(
-        cost, 2
-    ) <= 0.03, f"{found}, at {100 * cost:.1f} % of its FLOPs"
+    return round(share, 3) <= 0.047 and round(cost, 2) <= 0.03, f"{found}, at {100 * cost:.1f} % of its FLOPs"
 
 
 def _beats_mobilenet(rows: Mapping[str, Summary]) -> tuple[bool, str]:
-    change, found = _change(rows, "ours-best", "mobilenetv2")
+    share, found = change(rows, "ours-best", "mobilenetv2")
     cost = rows["ours-best"].flops / rows["mobilenetv2"].flops
-    return change < 0 and round(cost, 2) <= 0.03, f"{found}, at {100 * cost:.1f} % of its FLOPs"
+    return share < 0 and round(cost, 2) <= 0.03, f"{found}, at {100 * cost:.1f} % of its FLOPs"
 
 
 def _shuffles_help(rows: Mapping[str, Summary]) -> tuple[bool, str]:
-    change, found = _change(rows, "without-shuffles", "ours")
-    return change > 0, found
+    share, found = change(rows, "without-shuffles", "ours")
+    return share > 0, found
 
 
 def _each_helps(rows: Mapping[str, Summary]) -> tuple[bool, str]:
-    changes, found = _changes(rows, [(name, "ours") for name in rows if name != "ours"])
-    return max(changes) < 0, found
+    shares, found = changes(rows, [(name, "ours") for name in rows if name != "ours"])
+    return max(shares) < 0, found
 
 
 def _best_helps(rows: Mapping[str, Summary]) -> tuple[bool, str]:
-    change, found = _change(rows, "ours-best", "ours")
-    return change < 0, found
+    share, found = change(rows, "ours-best", "ours")
+    return share < 0, found
 
 
 TABLE1 = Table(

@@ -7,7 +7,7 @@ from itertools import pairwise
 from handfast.reproduce.dense_score import read_scores
 from handfast.reproduce.figures_dense import draw_training
 from handfast.reproduce.stage_score import read_stages
-from handfast.reproduce.tables import Claim, Row, Summary, Table
+from handfast.reproduce.tables import Claim, Row, Summary, Table, change, changes
 
 RECIPE = "pruned2019"
 _NOTHING: Mapping[str, Row] = {}
@@ -51,23 +51,16 @@ _L4 = _supervised("l4", {"error_mm": 10.6243, "parameters": 2.92e6, "ms": 35})
 _L3 = _supervised("l3", {"error_mm": 11.9070, "parameters": 2.86e6, "ms": 32})
 
 
-def _more(rows: Mapping[str, Summary], row: str, than: str) -> tuple[float, str]:
-    """How much larger the error of a row is than that of another, as a share, and a phrase that says so."""
-    own, other = rows[row].value, rows[than].value
-    change = own / other - 1
-    return change, f"{row} {own:.2f} mm against {than} {other:.2f} mm: {100 * change:+.1f} %"
-
-
 # Shares to the paper's digits.
 def _l4_is_near(rows: Mapping[str, Summary]) -> tuple[bool, str]:
-    change, found = _more(rows, "1-stack-l4", "2-stack")
-    return round(change, 2) <= 0.04, found
+    share, found = change(rows, "1-stack-l4", "2-stack")
+    return round(share, 2) <= 0.04, found
 
 
 def _l3_is_near_at_half_the_size(rows: Mapping[str, Summary]) -> tuple[bool, str]:
-    change, found = _more(rows, "1-stack-l3", "2-stack")
-    share = rows["1-stack-l3"].score["parameters"] / rows["2-stack"].score["parameters"]
-    return round(change, 3) <= 0.163 and round(share, 2) <= 0.49, f"{found}, {100 * share:.0f} % of the size"
+    share, found = change(rows, "1-stack-l3", "2-stack")
+    size = rows["1-stack-l3"].score["parameters"] / rows["2-stack"].score["parameters"]
+    return round(share, 3) <= 0.163 and round(size, 2) <= 0.49, f"{found}, {100 * size:.0f} % of the size"
 
 
 def _each_level_is_faster(rows: Mapping[str, Summary]) -> tuple[bool, str]:
@@ -86,41 +79,42 @@ def _supervision_converges_sooner(rows: Mapping[str, Summary]) -> tuple[bool, st
 
 
 def _as_good(rows: Mapping[str, Summary]) -> tuple[bool, str]:
-    change, found = _more(rows, "1-stack-retrained-ds", "1-stack-retrained")
-    return change <= 0.01, found
+    share, found = change(rows, "1-stack-retrained-ds", "1-stack-retrained")
+    return share <= 0.01, found
 
 
 def _retraining_beats_scratch(rows: Mapping[str, Summary]) -> tuple[bool, str]:
-    changes = [_more(rows, row, "1-stack-scratch") for row in ("1-stack-retrained", "1-stack-retrained-ds")]
-    return all(change < 0 for change, _ in changes), "; ".join(found for _, found in changes)
+    retrained = ("1-stack-retrained", "1-stack-retrained-ds")
+    shares, found = changes(rows, [(row, "1-stack-scratch") for row in retrained])
+    return max(shares) < 0, found
 
 
 def _width_matters_less(rows: Mapping[str, Summary]) -> tuple[bool, str]:
-    narrow, found = _more(rows, "2-stack-half-features", "2-stack")
-    shallow, also_found = _more(rows, "1-stack-scratch", "2-stack")
+    narrow, found = change(rows, "2-stack-half-features", "2-stack")
+    shallow, also_found = change(rows, "1-stack-scratch", "2-stack")
     return narrow < shallow, f"{found}; {also_found}"
 
 
 def _distilling_is_worse(rows: Mapping[str, Summary]) -> tuple[bool, str]:
-    change, found = _more(rows, "1-stack-distilled", "1-stack-scratch")
-    return change > 0, found
+    share, found = change(rows, "1-stack-distilled", "1-stack-scratch")
+    return share > 0, found
 
 
 def _lean_is_no_worse(rows: Mapping[str, Summary]) -> tuple[bool, str]:
     pairs = [("lean-l4", "1-stack-retrained-ds"), ("lean-l3", "1-stack-l3")]
-    changes = [_more(rows, *pair) for pair in pairs]
+    compared = [change(rows, *pair) for pair in pairs]
     speedups = [rows[wide].score["ms"] / rows[lean].score["ms"] for lean, wide in pairs]
     found = "; ".join(
         f"{phrase}, {speedup:.1f} times as fast"
-        for (_, phrase), speedup in zip(changes, speedups, strict=True)
+        for (_, phrase), speedup in zip(compared, speedups, strict=True)
     )
-    return all(change <= 0 for change, _ in changes) and min(speedups) > 1, found
+    return all(share <= 0 for share, _ in compared) and min(speedups) > 1, found
 
 
 def _lean_beats_a_level_less(rows: Mapping[str, Summary]) -> tuple[bool, str]:
-    change, found = _more(rows, "lean-l4", "1-stack-l3")
+    share, found = change(rows, "lean-l4", "1-stack-l3")
     lean_ms, wide_ms = rows["lean-l4"].score["ms"], rows["1-stack-l3"].score["ms"]
-    return change <= 0 and lean_ms < wide_ms, f"{found}, {lean_ms:.2f} ms against {wide_ms:.2f} ms"
+    return share <= 0 and lean_ms < wide_ms, f"{found}, {lean_ms:.2f} ms against {wide_ms:.2f} ms"
 
 
 def _decoding_is_not_the_slowest(rows: Mapping[str, Summary]) -> tuple[bool, str]:

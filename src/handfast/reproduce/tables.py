@@ -95,6 +95,22 @@ class Summary:
         row, number, value, std, score = map(facts.pop, ("row", "number", "value", "std", "score"))
         return {"row": row, number: value, f"{number}_std": std} | facts | score
 
+    def __str__(self) -> str:
+        spread = "" if self.std is None else f" ± {self.std:.3f}"
+        return f"{self.row} {self.value:.3f}{spread} {self.number.rpartition('_')[2]}"
+
+
+def change(rows: Mapping[str, Summary], row: str, to: str) -> tuple[float, str]:
+    """How much larger the error of a row is than that of another, as a share, and a phrase that says so."""
+    share = rows[row].value / rows[to].value - 1
+    return share, f"{rows[row]} against {rows[to]}: {100 * share:+.1f} %"
+
+
+def changes(rows: Mapping[str, Summary], pairs: Sequence[tuple[str, str]]) -> tuple[list[float], str]:
+    """``change`` of each row to another, and all phrases as one."""
+    shares, phrases = zip(*(change(rows, row, to) for row, to in pairs), strict=True)
+    return list(shares), "; ".join(phrases)
+
 
 @dataclass(frozen=True)
 class Claim:

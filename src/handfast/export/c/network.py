@@ -4,6 +4,7 @@ Branches are gone: ``Network.decoder_start`` says where the layers begin that th
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -159,7 +160,7 @@ def _without_branches(model: ModelProto, name: str | Path) -> tuple[GraphProto, 
     (branch,) = ifs
     then = next(attribute.g for attribute in branch.attribute if attribute.name == "then_branch")
     # The question is computed from the output that the layers before it have made.
-    kept = _needed(graph, [output.name for output in graph.output if output.name != branch.output[0]])
+    kept = needed_for(graph, [output.name for output in graph.output if output.name != branch.output[0]])
     nodes = [node for node in graph.node if kept.intersection(node.output)]
     inner = {node.output[0] for node in graph.node} - kept
     decoder = [node for node in then.node if not inner.intersection(node.input)]
@@ -170,7 +171,8 @@ def _without_branches(model: ModelProto, name: str | Path) -> tuple[GraphProto, 
     return with_shapes(flat), float(numpy_helper.to_array(threshold))
 
 
-def _needed(graph: GraphProto, outputs: list[str]) -> set[str]:
+def needed_for(graph: GraphProto, outputs: Iterable[str]) -> set[str]:
+    """The names of all that outputs are computed from, their own included."""
     needed = set(outputs)
     for node in reversed(graph.node):
         if needed.intersection(node.output):
