@@ -25,7 +25,7 @@ SHIFT_PX = (6, 4)  # from frame to frame
 
 
 def clip(path: Path, frames: int) -> list[np.ndarray]:
-    """(H, W, 3) uint8 RGB each; none of a file that is no picture."""
+    """(H, W, 3) uint8 RGB each; none of a file that is no picture, or too narrow to move over."""
     picture = cv2.imread(str(path))
     if picture is None:
         return []
@@ -33,6 +33,8 @@ def clip(path: Path, frames: int) -> list[np.ndarray]:
     picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     x_px, y_px = SHIFT_PX
     height, width = picture.shape[0] - y_px * frames, picture.shape[1] - x_px * frames
+    if min(height, width) <= 0:
+        return []
     views = [picture[y_px * i : y_px * i + height, x_px * i : x_px * i + width] for i in range(frames)]
     return [cv2.cvtColor(view, cv2.COLOR_BGR2RGB) for view in views]
 

@@ -157,11 +157,14 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, help="a .png, .pdf or .svg", metavar="FILE")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
-    if options.plot is not None:
-        check_plot(options.plot)
     try:
+        if options.plot is not None:
+            check_plot(options.plot)
         model, finder = load_dirnet(options.model), load_model(options.finder)
         photos = load_photographs(options.folder, held_out=True)
+        if not len(photos):
+            raise HandfastError(f"{options.folder}: none of its photos is of the source that is kept aside")
+        hidden = None if options.clips is None else hidden_by_loops(model, options.clips)
     except HandfastError as error:
         parser.exit(2, f"error: {error}\n")
     chosen = spread(len(photos), options.photos or len(photos))
@@ -185,8 +188,8 @@ def main() -> None:
     }
     if options.plot is not None:
         panels = [("mean error in photos, px", refined.loops, refined.errors_px.mean(axis=1))]
-        if options.clips is not None:
-            panels.append(("share of hidden key-points", *hidden_by_loops(model, options.clips)))
+        if hidden is not None:
+            panels.append(("share of hidden key-points", *hidden))
         plot(panels, options.plot)
     if options.json:
         print(json.dumps(result))

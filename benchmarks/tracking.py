@@ -36,7 +36,10 @@ def mean_error_px(pose: HandPose, points_px: np.ndarray, visible: np.ndarray) ->
 def measure(
     model: Model, benchmark: Benchmark, frames: int, use_depth: bool, min_score: float
 ) -> dict[str, float | int | None]:
-    """What ``Tracker`` finds in so many frames, beside what is there."""
+    """What ``Tracker`` finds in so many frames, beside what is there.
+
+    A label's find is the nearest one, which may be another label's too.
+    """
     world = benchmark.make_world(benchmark.seed)
     hands = found = sides = ghosts = empty = empty_with_ghost = 0
     errors, seconds = [], []
@@ -70,7 +73,7 @@ def measure(
     return {
         "frames": frames,
         "hands": hands,
-        "found": round(found / hands, 3),
+        "found": round(found / max(hands, 1), 3),
         "side_right": round(sides / max(found, 1), 3),
         "median_error_of_size": round(float(np.median(errors)), 3) if errors else None,
         "ghosts_a_frame": round(ghosts / frames, 3),
@@ -90,6 +93,8 @@ def main() -> None:
     parser.add_argument("--min-score", type=float, default=0.0, help="leave out hands that are less sure")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
+    if options.frames < 1:
+        parser.error("--frames: expected 1 or more")
     try:
         model = load_model(options.model)
     except HandfastError as error:
