@@ -21,6 +21,7 @@ from handfast.geometry import Camera
 from handfast.runtime.native import COMPILERS
 from handfast.sensors.recordings import write_recording
 from handfast.sensors.sources import CameraSource
+from handfast.skeleton import HAND21
 from handfast.structures import Frame, HandPose
 
 INTRINSICS = "300,300,15.5,11.5"
@@ -309,6 +310,32 @@ def test_colour_that_a_model_does_not_see_is_said_once(colour_clip, tmp_path, ha
     options = ["--out", tmp_path / "dense", "--model", "dense-hand21"]
     said = handfast_command("track", colour_clip, *options)[2]
     assert said.startswith("error: frame 0: model dense-hand21 needs depth")
+
+
+def test_live_needs_its_viewer_before_anything_is_written(clips, tmp_path, handfast_command, monkeypatch):
+    monkeypatch.setitem(sys.modules, "rerun", None)
+    code, _, stderr = handfast_command("track", clips / "grey", "--out", tmp_path / "out", "--live")
+    assert (code, stderr) == (2, "error: Rerun is not installed; pip install 'handfast[live]'\n")
+    assert not (tmp_path / "out").exists()
+
+
+def test_live_shows_each_frame(clips, tmp_path, handfast_command, monkeypatch, one_hand_tracker):
+    watched = []
+    monkeypatch.setattr("handfast.tracking.viewer.open_viewer", lambda: "the viewer")
+    monkeypatch.setattr(
+        "handfast.tracking.viewer.shown",
+        lambda tracked, skeleton, viewer: (
+            watched.append((viewer, len(skeleton))) or each for each in tracked
+        ),
+    )
+    monkeypatch.setattr(
+        "handfast.tracking.opening.open_network",
+        lambda *_: SimpleNamespace(
+            card=SimpleNamespace(family="tofnet", in_colour=False, input={}), skeleton=HAND21, backend="c"
+        ),
+    )
+    code, _, _ = handfast_command("track", clips / "grey", "--out", tmp_path / "out", "--live")
+    assert code == 0 and watched == [("the viewer", 21)] * 4
 
 
 def test_seconds_count_from_the_first_frame():

@@ -42,7 +42,7 @@ TRACK_EXAMPLES = (
     "handfast track depth_pngs/ --out results --intrinsics 476.0,476.0,313.7,242.8 --depth-unit-mm 0.125\n\n"
     "handfast track holiday.mp4 --out results --model dirnet\n\n"
     "handfast track holiday.mp4 --out results --model ace --gate 0.3\n\n"
-    "handfast track camera:0 --out results --model dirnet --seconds 20"
+    "handfast track camera:0 --out results --model dirnet --live"
 )
 DEMO_EXAMPLES = "[bold]Example[/]\n\nhandfast demo --out demo"
 
@@ -78,6 +78,10 @@ def track(
         typer.Option(min=0, max=1, help="Leave out hands that are less sure, 0 to 1.", metavar="SCORE"),
     ] = 0.0,
     skip_bad_frames: SkipBadFrames = False,
+    live: Annotated[
+        bool,
+        typer.Option("--live", help="Watch it in Rerun's viewer meanwhile (pip install 'handfast[live]')."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Track the hands of a clip, or before a camera until Ctrl-C.
@@ -97,7 +101,7 @@ def track(
         fps=fps,
         skip_bad_frames=skip_bad_frames,
     )
-    _track(opened, out, model, backend, gate, as_json, frames, seconds, min_score)
+    _track(opened, out, model, backend, gate, as_json, frames, seconds, min_score, live)
 
 
 def demo(
@@ -124,17 +128,20 @@ def _track(
     frames: int | None = None,
     seconds: float | None = None,
     min_score: float = 0.0,
+    live: bool = False,
 ) -> None:
     """Track a source, or as much of it as asked for, write the results, say what was found."""
     from handfast.runtime.ace import AceModel
     from handfast.sensors.sources import CameraSource
     from handfast.tracking.opening import open_tracker
     from handfast.tracking.outputs import ResultWriter, write_results
+    from handfast.tracking.viewer import open_viewer, shown
 
     writer = ResultWriter(out, source.fps)
     if Path(source.name).resolve() in (place.resolve() for place in (out, *writer.outputs)):
         raise HandfastError(f"{out}: the results would mix with the source; choose another --out")
     tracker = open_tracker(model, backend, gate)
+    viewer = open_viewer() if live else None
     is_live = isinstance(source, CameraSource)
     total = min(filter(None, (length_hint(source), frames)), default=None)
     # Unwinds as an error does, so that what is half written is taken away.
@@ -144,6 +151,8 @@ def _track(
         if tracker.model.card.input.get("image", "").startswith("amplitude"):
             taken = _saying_that_colour_is_lost(taken, model)
         found = _sure_ones(with_bar(tracker.track(taken), "tracking", total), min_score)
+        if viewer:
+            found = shown(found, tracker.model.skeleton, viewer)
         counts = write_results(found, writer)
     if is_live and source.stopped:
         print(f"note: {source.name} gave no more pictures", file=sys.stderr)

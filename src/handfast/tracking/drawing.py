@@ -89,6 +89,12 @@ def draw_labels(sample: HandSample, width_px: int, height_px: int) -> np.ndarray
     return canvas
 
 
+def colours_of(skeleton: Skeleton) -> np.ndarray:
+    """(K, 3) uint8 BGR of its key-points: each finger has its own."""
+    fingers = (name.split("_")[0] for name in skeleton.keypoints)
+    return np.array([_FINGER_COLOURS.get(finger, _LIGHT) for finger in fingers], np.uint8)
+
+
 def draw_caption(picture_bgr: np.ndarray, text: str) -> None:
     """Write a line of text into the lower left corner, in place."""
     height = picture_bgr.shape[0]
@@ -153,7 +159,7 @@ def _draw_hand(
     extent_px = float(np.ptp(points[known], axis=0).max())
     bone_px = int(np.clip(extent_px / 90, 2, 5))
     joint_px = bone_px + 1.5
-    colours = [_FINGER_COLOURS.get(name.split("_")[0], _LIGHT) for name in skeleton.keypoints]
+    colours = [tuple(map(int, colour)) for colour in colours_of(skeleton)]
     bones = [(parent, child) for parent, child in skeleton.edges if known[parent] and known[child]]
     for parent, child in bones:
         _draw_line(canvas, points[parent], points[child], _DARK, bone_px + 2)
