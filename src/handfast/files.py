@@ -33,7 +33,7 @@ def write_whole(path: Path, content: bytes) -> None:
     It has its name only once it is complete, and what had that name before stays until then. Raises
     HandfastError when it cannot be written.
     """
-    part = path.parent / f".{path.name}.{os.getpid()}.part"  # another process may write the same file
+    part = path.parent / f".{path.name}.part"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         part.write_bytes(content)
