@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from data_set_fixtures import mixed_frame
@@ -275,6 +275,7 @@ def mirrored(a):
     st.floats(5, 100),
     st.booleans(),
 )
+@example(102, 45, 13, 300, 5.0, True)
 def test_every_pixel_comes_wholly_from_one_frame(seed, hand_mm, object_mm, wall_mm, brightness, two):
     """Depth tells the frame: odd or even; then amplitude, but for one factor, and label are of that frame.
     No input is changed."""
@@ -302,8 +303,8 @@ def test_every_pixel_comes_wholly_from_one_frame(seed, hand_mm, object_mm, wall_
         assert np.array_equal(c["depth_mm"][mine], sample["depth_mm"][mine])
         assert np.array_equal(c["segmentation"][mine], sample["segmentation"][mine])
         old, new = sample["amplitude"][mine].astype(float), c["amplitude"][mine].astype(float)
-        factor = (old * new).sum() / (old * old).sum()
-        assert np.abs(new - factor * old).max() < 0.6
+        # There is a factor from which all are what rounding gives.
+        assert ((new - 0.5) / old).max() <= ((new + 0.5) / old).min() + 1e-9
         unchanged += (new == old).all()
     assert unchanged >= 1
     for slot in np.flatnonzero(c["present"]):
