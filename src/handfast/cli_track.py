@@ -158,6 +158,12 @@ def _track(
         print(f"note: {source.name} gave no more pictures", file=sys.stderr)
     for file, reason in source.skipped:
         print(f"skipped: {file}: {reason}", file=sys.stderr)
+    if counts.frames_with_hand == 0 and (size := getattr(tracker, "wrong_size", None)):
+        print(
+            f"note: what looked like hands was {size:.2g} times as large as one; check --depth-unit-mm and "
+            "--intrinsics",
+            file=sys.stderr,
+        )
     facts = asdict(counts)
     if counts.effort is None:
         del facts["effort"]

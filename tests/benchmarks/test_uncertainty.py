@@ -1,13 +1,16 @@
-"""Figure 4 of DIR-Net's paper: what is expected to be off is where it is drawn, and as far."""
+"""Figure 4 of DIR-Net's paper: what is expected to be off is where it is drawn, and as far; and whether it is
+off as far."""
 
 import importlib
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 
+from handfast.data.colour_batches import open_clips_as_taken
 from handfast.runtime.dirnet import RefinedHand
 
 GAP_PX = 8
@@ -63,6 +66,39 @@ def test_frames_of_a_benchmark_and_pictures_are_tiles_of_one_sheet(run, uncertai
     ]  # fmt: skip
     assert all(tile.max() > 200 for tile in tiles[:9]) and all(tile.max() < 50 for tile in tiles[9:])
     assert len({tile.tobytes() for tile in tiles[:9]}) == 9
+
+
+class Wrong:
+    """Is off by (dx, dy) = (3, 4) px and (0, 0, 10) mm at all joints, and expects other deviations."""
+
+    card = SimpleNamespace(input={"width": 128})
+
+    def __init__(self, folder, deviation_px):
+        clips = open_clips_as_taken(folder, "test", 128)
+        batches = [clips.batch(index, 1) for index in range(len(clips))]
+        self.truth = {batch["image"][0].tobytes(): batch for batch in batches}
+        self.deviation_px = deviation_px
+
+    def refine(self, image):
+        batch = self.truth[image.tobytes()]
+        keypoints_px = batch["keypoints_px"][0] + np.array([3.0, 4.0])
+        joints_m = batch["joints_m"][0] + np.array([0, 0, 0.01])
+        loops = 2 if batch["visible"][0].mean() <= 0.75 else 1
+        return RefinedHand(joints_m, keypoints_px, np.full(21, self.deviation_px), np.full(21, 0.005), loops)
+
+
+@pytest.mark.parametrize(("deviation_px", "within"), [(3.0, 0.0), (4.0, 1.0)])
+def test_deviations_are_held_against_errors_along_an_axis(uncertainty, dotted_folder, deviation_px, within):
+    trust = uncertainty.trust(Wrong(dotted_folder, deviation_px), dotted_folder, 1000)
+    assert (trust["error_px"], trust["deviation_px"], trust["within"]) == (3.5, deviation_px, within)
+    assert (trust["error_mm"], trust["deviation_mm"]) == (5.8, 5.0)
+    of = {"0% to 25%": 1.0, "25% to 50%": 2.0, "50% to 100%": 2.0}
+    assert trust["loops_by_hidden"].items() <= of.items() and trust["loops_by_hidden"]
+
+
+def test_frames_are_taken_evenly(uncertainty):
+    assert uncertainty.evenly(16, 8) == [1, 3, 5, 7, 9, 11, 13, 15]
+    assert uncertainty.evenly(3, 8) == [0, 1, 2]
 
 
 def test_a_left_hand_is_seen_in_the_mirror(uncertainty, tmp_path):

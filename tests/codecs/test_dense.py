@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handfast.codecs.dense import DenseMaps, decode_joints, encode_joints
+from handfast.errors import HandfastError
 from handfast.geometry import Camera
 from handfast.sensors.depth_crop import NO_DEPTH, DepthCrop, cell_centres_px, points_mm
 
@@ -65,6 +66,8 @@ def test_batched_equals_single():
     crops = [crop_of(0), crop_of(1, 0.5), crop_of(2, centre_mm=CENTRE_MM + np.array([5.0, 0, 30]))]
     maps = [encode_joints(joints_near(i, crop, 16), crop, 16) for i, crop in enumerate(crops)]
     together_mm, together_scores = decode_joints(batched(*maps), crops)
+    with pytest.raises(HandfastError, match=f"as many maps as crops, got {len(crops)} and {len(crops) - 1}"):
+        decode_joints(batched(*maps), crops[1:])
     for i, crop in enumerate(crops):
         joints_mm, scores = decode_joints(batched(maps[i]), [crop])
         np.testing.assert_array_equal(together_mm[i], joints_mm[0])

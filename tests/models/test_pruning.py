@@ -5,6 +5,7 @@ import torch
 
 from handfast.errors import HandfastError
 from handfast.models import MODELS
+from handfast.models.dense_regression import deeply_supervised
 from handfast.models.pruning import prune, stack_norms, strongest_stack
 from handfast.training.checkpoint import load_checkpoint
 
@@ -54,6 +55,24 @@ def test_a_stack_is_kept_without_what_was_measured_of_both(kept, supervised, nam
     assert (card["name"], card["metrics"]) == (name, {})
     assert stack_norms(pruned)[0].items() >= stack_norms(net)[kept].items()
     MODELS[name]().load_state_dict(pruned.state_dict())
+
+
+@pytest.mark.parametrize("name", ["dense-1stack", "dense-icvl16-1stack", "dense-lean"])
+@pytest.mark.parametrize("level", [1, 2, 3, 4])
+def test_each_trained_head_can_be_cut_out(name, level):
+    with torch.device("meta"):
+        net = MODELS[f"{name}-supervised"]()
+        _, card = prune(net, card_of(f"{name}-supervised"), None, level, supervised=False)
+    assert card["name"] == (name if level == 4 else f"{name}-l{level}")
+
+
+def test_heads_that_are_trained_stay_when_the_others_are_added(dense_checkpoint):
+    net, _ = load_checkpoint(dense_checkpoint("dense-hand21-supervised"))
+    before, after = net.state_dict(), deeply_supervised(net).state_dict()
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+    for level, taken in ((1, 4), (2, 4), (3, 3), (4, 4)):
+        first = "stacks.0.heads.{}.shared.0.body.0.0.weight"
+        assert torch.equal(after[first.format(level)], before[first.format(taken)])
 
 
 def test_what_has_no_name_is_refused():

@@ -174,8 +174,17 @@ def test_metres_are_refused():
         crop_hand(np.full((240, 320), 0.6), CAMERA, box())
     with pytest.raises(HandfastError, match="centre: expected millimetres"):
         box_about(CENTRE_MM / 1000, CAMERA, 250)
+    for unknown in (np.full((3, 3), np.nan), np.empty((0, 3))):
+        with pytest.raises(HandfastError, match="joints: no depth is known"):
+            box_of_joints(unknown, CAMERA)
     with pytest.raises(HandfastError, match="joints: expected millimetres"):
         box_of_joints(np.array([CENTRE_MM, -CENTRE_MM]), CAMERA)
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.uint32, bool, object])
+def test_numbers_that_are_no_depth_are_refused(kind):
+    with pytest.raises(HandfastError, match="depth: expected uint16, float32 or float64, got"):
+        crop_hand(scene().astype(kind), CAMERA, box())
 
 
 def test_a_picture_of_another_camera_is_refused():

@@ -1,5 +1,7 @@
 """Hands are followed in space by what regresses their joints; a finder is asked only when one is missing."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -39,6 +41,7 @@ class Finder:
 
     def __init__(self, *hands_mm, side="right"):
         self.hands_mm, self.side = hands_mm, side
+        self.model = SimpleNamespace(skeleton=HAND21)
         self.asked = self.forgotten = 0
         self.searches = []
 
@@ -164,12 +167,24 @@ def test_where_both_ways_are_as_sure_the_finder_says_which_hand_it_is(sample, jo
     assert pose.side == side
 
 
-def test_what_is_too_small_for_a_hand_is_none(sample, joints_mm):
-    """What is left of half a hand can look like a smaller one."""
+def test_what_has_not_the_size_of_a_hand_is_none_and_is_remembered(sample, joints_mm):
+    """What is left of half a hand can look like a smaller one, and depth in another unit makes giants."""
     middle_mm = (joints_mm.min(0) + joints_mm.max(0)) / 2
-    for share, count in ((1.0, 1), (0.85, 1), (0.55, 0)):
-        shrunk_mm = middle_mm + share * (joints_mm - middle_mm)
-        assert len(DenseTracker(Oracle(shrunk_mm), Finder(shrunk_mm)).step(sample.frame)) == count
+    sizes = {}
+    for share, count in ((1.0, 1), (0.85, 1), (0.55, 0), (1.5, 0), (3.0, 0)):
+        scaled_mm = middle_mm + share * (joints_mm - middle_mm)
+        tracker = DenseTracker(Oracle(scaled_mm), Finder(scaled_mm))
+        ((_, hands),) = tracker.track([sample.frame])
+        assert len(hands) == count
+        sizes[share] = tracker.wrong_size
+    assert sizes[1.0] is sizes[0.85] is None
+    for share in (0.55, 1.5):
+        assert sizes[3.0] / sizes[share] == pytest.approx(3.0 / share)
+
+
+def test_a_find_of_a_hands_size_says_nothing_of_the_unit(sample, joints_mm):
+    tracker = DenseTracker(Oracle(joints_mm, score=0.1), Finder(joints_mm))
+    assert list(tracker.track([sample.frame])) == [(sample.frame, [])] and tracker.wrong_size is None
 
 
 def test_a_hand_that_is_followed_may_be_less_sure_than_a_new_one(sample, joints_mm):

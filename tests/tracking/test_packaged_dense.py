@@ -1,5 +1,7 @@
 """The packaged dense regression, as ``handfast track --model dense-hand21`` runs it."""
 
+import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -100,12 +102,29 @@ def test_of_half_a_hand_there_is_no_whole_wrong_one():
 
 
 @needs_real
+@pytest.mark.parametrize(("depth_unit_mm", "size"), [(0.0625, 0.45), (0.25, 1.8), (1.25, 8.4)])
+def test_a_wrong_unit_is_no_silent_wrong_pose(tmp_path, handfast_command, depth_unit_mm, size):
+    options = ["--model", "dense-hand21", "--intrinsics", "476.007,476.007,313.683,242.755", "--json"]
+    options += ["--depth-unit-mm", str(depth_unit_mm), "--out", tmp_path / "out"]
+    code, stdout, stderr = handfast_command("track", REAL, *options)
+    assert code == 0 and json.loads(stdout.splitlines()[-1])["frames_with_hand"] == 0
+    said = re.search(r"note: what looked like hands was (\S+) times as large as one; check --depth-u", stderr)
+    assert float(said[1]) == pytest.approx(size, rel=0.1)
+
+
+@needs_real
 def test_a_right_hand_in_every_real_frame():
     tracked = list(open_tracker("dense-hand21").track(open_real()))
     assert [[hand.side for hand in hands] for _, hands in tracked] == [["right"]] * 8
+    beside_mm = []
     for frame, (hand,) in tracked:
         surface_mm = 1000 * frame.depth_m()
         x, y = np.rint(hand.keypoints_px).astype(int).T
         behind_mm = hand.xyz_mm[:, 2] - surface_mm[y, x]
         on_hand = (surface_mm[y, x] > 0) & (np.abs(behind_mm) < 40)
         assert on_hand.mean() > 0.75, "joints lie within the hand, just behind its surface"
+        hand_px = (surface_mm > 0) & (np.abs(surface_mm - np.median(hand.xyz_mm[:, 2])) < 90)
+        beside_px = cv2.distanceTransform((~hand_px).astype(np.uint8), cv2.DIST_L2, 5)[y, x]
+        beside_mm.append(beside_px * hand.xyz_mm[:, 2] / frame.camera.fx)
+    beside_mm = np.concatenate(beside_mm)
+    assert (beside_mm > 4).sum() <= 3 and beside_mm.max() < 15, "three index fingertips lie beside the hand"

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from handfast.errors import HandfastError
 from handfast.jit import jit
 from handfast.sensors.depth_crop import CROP_PX, DepthCrop, cell_centres_px, points_mm
 
@@ -62,9 +63,11 @@ def decode_joints(maps: DenseMaps, crops: Sequence[DepthCrop]) -> tuple[np.ndarr
     The 5 cells with the most (heat-map 2D + 1) x heat-map 3D each propose a place, weighted by heat-map 2D
     where that lies in the image; the joint is where the Gaussian mean-shift from the heaviest part of space
     ends. The score, 0..1, is heat-map 2D at the joint. Where no cell proposes anything the joint is NaN and
-    the score 0.
+    the score 0. Raises HandfastError for another number of maps than of crops.
     """
     b, joints, size = maps.heatmaps_2d.shape[:3]
+    if len(crops) != b:
+        raise HandfastError(f"expected as many maps as crops, got {b} and {len(crops)}")
     surfaces = [points_mm(crop, size) for crop in crops]
     stride = CROP_PX / size
     first = cell_centres_px(size)[0]

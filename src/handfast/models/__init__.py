@@ -81,12 +81,16 @@ MODELS = {
     "dense-icvl16-2stack": partial(DenseRegression, joints=16, stacks=2, levels=(4,), head_channels=256),
     "dense-icvl16-1stack": partial(DenseRegression, joints=16, stacks=1, levels=(4,), head_channels=256),
     "dense-icvl16-1stack-l3": partial(DenseRegression, joints=16, stacks=1, levels=(3,), head_channels=256),
+    "dense-icvl16-1stack-l2": partial(DenseRegression, joints=16, stacks=1, levels=(2,), head_channels=256),
+    "dense-icvl16-1stack-l1": partial(DenseRegression, joints=16, stacks=1, levels=(1,), head_channels=256),
     "dense-icvl16-1stack-supervised": partial(
         DenseRegression, joints=16, stacks=1, levels=LEVELS, head_channels=256
     ),
     # Ours, a quarter as wide where the cost is: 0.50 GMAC, 0.20 up to level 3.
     "dense-lean": partial(DenseRegression, joints=14, stacks=1, levels=(4,), head_channels=64),
     "dense-lean-l3": partial(DenseRegression, joints=14, stacks=1, levels=(3,), head_channels=64),
+    "dense-lean-l2": partial(DenseRegression, joints=14, stacks=1, levels=(2,), head_channels=64),
+    "dense-lean-l1": partial(DenseRegression, joints=14, stacks=1, levels=(1,), head_channels=64),
     "dense-lean-supervised": partial(DenseRegression, joints=14, stacks=1, levels=LEVELS, head_channels=64),
     # The same with all joints, and the two levels that are of use.
     "dense-hand21": partial(DenseRegression, joints=21, stacks=1, levels=(4,), head_channels=64),

@@ -255,11 +255,12 @@ def at_level(net: DenseRegression, level: int) -> DenseRegression:
 
 
 def deeply_supervised(net: DenseRegression) -> DenseRegression:
-    """A net of one stack with the head of its highest level at all levels up to it, to be trained on."""
+    """A net of one stack with a head at all levels up to its highest, to be trained on: a copy of that one's
+    where there is none."""
     highest = net.levels[-1]
     tensors = dict(net.state_dict())
     head = f"stacks.0.heads.{highest}."
-    for level in LEVELS[: highest - 1]:
+    for level in set(LEVELS[: highest - 1]) - set(net.levels):
         tensors |= {
             name.replace(head, f"stacks.0.heads.{level}."): tensor
             for name, tensor in net.state_dict().items()

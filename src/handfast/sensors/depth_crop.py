@@ -14,6 +14,7 @@ from handfast.errors import HandfastError
 from handfast.geometry import Camera, crop_affine
 
 CROP_PX = 128
+DEPTH_TYPES = (np.uint16, np.float32, np.float64)
 NEARER_MM, FARTHER_MM = 300.0, 150.0
 # Depth in a crop is 0 at 150 mm before the centre, 1 at 150 mm behind it, and NO_DEPTH where there is no
 # hand.
@@ -61,8 +62,9 @@ class DepthCrop:
 
 def box_of_joints(joints_mm: np.ndarray, camera: Camera, behind_mm: float = BEHIND_JOINTS_MM) -> HandBox:
     """The square about joints (J, 3) in camera space and 20 px around them, which ends ``behind_mm`` behind
-    the nearest of them: 250 for NYU, 500 for ICVL. Raises HandfastError for metres."""
-    nearest_mm = float(joints_mm[:, 2].min())
+    the nearest of them: 250 for NYU, 500 for ICVL. Raises HandfastError for metres, and for joints that are
+    not known or none."""
+    nearest_mm = float(joints_mm[:, 2].min()) if len(joints_mm) else math.nan
     _check_millimetres("joints", nearest_mm)
     points_px = camera.project(joints_mm)
     low, high = points_px.min(axis=0), points_px.max(axis=0)
@@ -82,12 +84,15 @@ def box_about(centre_mm: np.ndarray, camera: Camera, width_mm: float) -> HandBox
 
 
 def crop_hand(depth_mm: np.ndarray, camera: Camera, box: HandBox) -> DepthCrop | None:
-    """Cut a hand out of a depth image (H, W), uint16 or floating mm, 0 or NaN = no value.
+    """Cut a hand out of a depth image (H, W), uint16, float32 or float64 mm, 0 or NaN = no value.
 
     None where the box holds no hand to tell a pose from: it lies for the most part outside the image, less
     than 3 % of it has depth up to the box's far end, or half of what is within the hand's outline is holes.
-    Raises HandfastError if image and camera do not fit, or depths are so small that they must be metres.
+    Raises HandfastError for other numbers, if image and camera do not fit, and if depths are so small that
+    they must be metres.
     """
+    if depth_mm.dtype not in DEPTH_TYPES:
+        raise HandfastError(f"depth: expected uint16, float32 or float64, got {depth_mm.dtype}")
     if depth_mm.shape != (camera.height, camera.width):
         raise HandfastError(
             f"depth: expected {camera.height} x {camera.width} as the camera has it, got {depth_mm.shape}"
@@ -148,7 +153,9 @@ def points_mm(crop: DepthCrop, size: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _check_millimetres(what: str, depth_mm: float) -> None:
-    if not depth_mm >= _NEAREST_MM:
+    if math.isnan(depth_mm):
+        raise HandfastError(f"{what}: no depth is known; leave out such hands")
+    if depth_mm < _NEAREST_MM:
         raise HandfastError(
             f"{what}: expected millimetres before the camera, got {depth_mm:.3g}; multiply metres by 1000"
         )

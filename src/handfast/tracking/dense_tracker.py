@@ -4,10 +4,12 @@ A hand that is followed is cut out where its joints were in the frame before; th
 none, and now and then for another.
 """
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 
@@ -31,7 +33,10 @@ FOUND, FOLLOWED = 0.72, 0.69
 KNOWN = 0.4  # the score of a joint at which it counts as known: of those below six in ten are 40 mm off
 LEAST_SCORE = 0.01  # of a hand that is not there, when sides are compared
 LEAST_JOINTS = 0.8  # of a hand's, that must be known
-LEAST_SIZE = 0.7  # of the mean hand's bones in all: what is left of half a hand can look like a smaller one
+# Of the mean hand's bones in all: what is left of half a hand can look like a smaller one, and depth in
+# another unit makes giants. People whom no network has seen come out at 0.72 to 1.09.
+LEAST_SIZE, MOST_SIZE = 0.7, 1.2
+LATEST = 100  # of the sizes that are remembered
 SAME_HAND_MM = 60.0  # between the middles of two finds that are one hand
 # A new hand is looked at twice, the second time about where the first look put it: a mere guess then comes
 # out otherwise, by more than STEADY_MM in the mean. So is one that moved by more than JUMP_MM since the frame
@@ -69,6 +74,7 @@ class DenseTracker:
 
     def __init__(self, model: DenseModel, finder: Tracker) -> None:
         self.model, self.finder = model, finder
+        self._unconfirmed_sizes: deque[float] = deque(maxlen=LATEST)
         self._hands: list[_Hand] = []
         self._frames = self._tracks = 0
 
@@ -76,9 +82,19 @@ class DenseTracker:
         """Each frame of a source with the hands in it, as ``Tracker.track``."""
         frames = open_source(source) if isinstance(source, str | Path) else source
         self._hands, self._frames = [], 0
+        self._unconfirmed_sizes.clear()
         self.finder.forget()
         for frame in frames:
             yield frame, self.step(frame)
+
+    @property
+    def wrong_size(self) -> float | None:
+        """Of the hands that the finder alone has seen of late, in shares of the mean hand's, if no hand is of
+        that size, as with depth in another unit or the camera of another sensor; else None."""
+        if not self._unconfirmed_sizes:
+            return None
+        size = median(self._unconfirmed_sizes)
+        return None if LEAST_SIZE <= size <= MOST_SIZE else size
 
     def step(self, frame: Frame) -> list[HandPose]:
         """The hands in the next frame, knowing those of the frames before.
@@ -114,9 +130,11 @@ class DenseTracker:
             hint = FINDER_LOGIT if pose.side == "right" else -FINDER_LOGIT
             rough = self._seen(depth_mm, frame.camera, middle_mm, hint, self._tracks + 1, FOLLOWED)
             hand = rough and self._confirmed(depth_mm, frame.camera, rough, hint)
-            if hand is not None:
-                self._tracks += 1
-                new.append(hand)
+            if hand is None:
+                self._unconfirmed_sizes.append(_size(pose.xyz_mm, self.finder.model.skeleton))
+                continue
+            self._tracks += 1
+            new.append(hand)
         return new
 
     def _followed(self, depth_mm: np.ndarray, camera: Camera, old: _Hand) -> _Hand | None:
@@ -174,7 +192,7 @@ class DenseTracker:
         joints_mm = np.where(scores[:, None] >= KNOWN, joints_mm, np.nan)
         if np.isfinite(joints_mm).all(axis=1).mean() < LEAST_JOINTS:
             return nothing, 0.0
-        if _size(joints_mm, self.model.skeleton) < LEAST_SIZE:
+        if not LEAST_SIZE <= _size(joints_mm, self.model.skeleton) <= MOST_SIZE:
             return nothing, 0.0
         return joints_mm.astype(np.float64), float(scores.mean())
 
@@ -191,7 +209,7 @@ def _size(joints_mm: np.ndarray, skeleton: Skeleton) -> float:
     mean_mm = skeleton.select(_mean_hand_mm())
     mean_lengths_mm = np.linalg.norm(mean_mm[children] - mean_mm[parents], axis=1)
     known = np.isfinite(lengths_mm)
-    return lengths_mm[known].sum() / max(mean_lengths_mm[known].sum(), 1.0)
+    return float(lengths_mm[known].sum() / max(mean_lengths_mm[known].sum(), 1.0))
 
 
 @cache
