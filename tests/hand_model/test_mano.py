@@ -205,6 +205,14 @@ def test_another_file_is_refused(tmp_path, content):
         load_mano(path)
 
 
+@pytest.mark.parametrize("put", [b"r\xff\xff\xff\x7f", b"p2147483647\n"])
+def test_a_file_of_a_few_bytes_that_asks_for_gigabytes_is_refused(tmp_path, put):
+    path = tmp_path / "huge.pkl"
+    path.write_bytes(b"\x80\x02]" + put + b".")
+    with pytest.raises(HandfastError, match=r"number 2147483647 in the memo of \d+ bytes\); not loaded"):
+        load_mano(path)
+
+
 def test_a_file_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(HandfastError, match="cannot be read"):
         load_mano(tmp_path / "none.pkl")

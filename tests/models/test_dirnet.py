@@ -13,6 +13,8 @@ import torch
 from torch import nn
 
 from handfast.errors import HandfastError
+from handfast.hand_model.mano import ManoAsset
+from handfast.hand_model.torch_mano import FINGER_JOINTS, TIP_VERTICES, Mano
 from handfast.models.cost import network_cost
 from handfast.models.dirnet import LOOP_POINTS, DIRNet, LoopNorm
 from handfast.models.dirnet_gate import (
@@ -24,6 +26,7 @@ from handfast.models.dirnet_gate import (
     sampled_exit,
 )
 from handfast.models.dirnet_heads import Estimate, rotation_from_columns
+from mano_fixtures import right_hand_joints_m
 
 MAX_LOOPS = 3
 LARGE, SMALL = partial(DIRNet, 32, 512, 5), partial(DIRNet, 16, 256, 5)
@@ -131,15 +134,56 @@ def test_forward_is_extract_refine_attend():
     assert_same(second, expected[1], atol=0)
 
 
-def test_a_new_net_sees_the_mean_hand_upright_in_the_crop():
-    net = DIRNet(8, 32, 1).eval()
+def mano_hand():
+    """Of joints that lie as MANO's do, and fingertips 25 mm beyond them; the rest of the skin is anywhere."""
+    joints_m = right_hand_joints_m()
+    vertices_m = joints_m[np.arange(778) % 16]
+    beyond_m = [[-0.02, -0.005, 0.015], *[[-0.025, 0, 0]] * 4]
+    vertices_m[list(TIP_VERTICES)] = joints_m[[joints[-1] for joints in FINGER_JOINTS]] + beyond_m
+    arrays = {
+        "v_template": vertices_m,
+        "shapedirs": np.zeros((778, 3, 10)),
+        "posedirs": np.zeros((778, 3, 135)),
+        "J_regressor": np.eye(16, 778),
+        "weights": np.eye(16)[np.arange(778) % 16],
+        "hands_mean": np.zeros(45),
+        "hands_components": np.eye(45),
+    }
+    return Mano(
+        ManoAsset(
+            **{name: array.astype(np.float32) for name, array in arrays.items()},
+            parents=np.array([-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 0, 10, 11, 0, 13, 14]),
+            faces=np.zeros((1538, 3), np.int64),
+        )
+    )
+
+
+@pytest.mark.parametrize("make_hand", [lambda: None, mano_hand], ids=["open", "mano"])
+def test_a_new_net_sees_the_mean_hand_upright_in_the_crop_its_palm_to_the_camera(make_hand):
+    torch.manual_seed(0)
+    net = DIRNet(8, 32, 1, hand=make_hand()).eval()
     with torch.no_grad():
         estimate = net(images(4))[0]
-        joints = net.pose_predictor.hand(net.pose_predictor.hand.mean_pose[None], torch.zeros(1, 10))[0]
-    torch.testing.assert_close(estimate.joints_3d[:, :, 1], -joints[:, 1].expand(4, 21), rtol=0, atol=0.03)
-    assert torch.all(estimate.joints_2d.abs() < 1)
-    assert torch.all(estimate.joints_2d[:, 0, 1] > estimate.joints_2d[:, 12, 1] + 0.5)  # fingers up
+    joints_2d, joints_3d = estimate.joints_2d, estimate.joints_3d
+    assert torch.all(joints_2d.abs() < 1)
+    wrist, thumb_tip, index, middle, pinky = (joints_2d[:, joint] for joint in (0, 4, 5, 9, 17))
+    torch.testing.assert_close(middle[:, 0], wrist[:, 0], rtol=0, atol=0.15)
+    assert torch.all(wrist[:, 1] > middle[:, 1] + 0.4)  # fingers up
+    assert torch.all(index[:, 0] > pinky[:, 0] + 0.25)  # a right hand: the palm is to the camera
+    assert torch.all(thumb_tip[:, 0] > index[:, 0] - 0.1)
+    assert torch.all(joints_3d[:, 4, 2] < 0)  # and the thumb before it
     assert torch.all(estimate.exit_logits.abs() < 0.5)
+
+
+@pytest.mark.parametrize(
+    ("make_hand", "columns"),
+    [(lambda: None, [-1, 0, 0, 0, -1, 0]), (mano_hand, [0, 1, 0, 0, 0, 1])],
+    ids=["open", "mano"],
+)
+def test_a_new_net_starts_from_whole_quarter_turns(make_hand, columns):
+    predictor = DIRNet(8, 32, 1, hand=make_hand()).pose_predictor
+    size = predictor.hand.pose_size + predictor.hand.shape_size
+    assert predictor.parameters_of_hand.bias[size : size + 6].tolist() == columns
 
 
 def test_joints_are_projected_as_equation_2_says():

@@ -98,7 +98,6 @@ def make_dense_score():
             "engine": "openvino",
             "loss": [[20, 900.0], [40, 10 * error_mm]],
             "validation_mm": [[20, 3 * error_mm], [30, 1.04 * error_mm], [40, error_mm]],
-            "converged_step": 30,
         }
         return DenseScore(**values | changes)
 
@@ -111,7 +110,9 @@ def dense_results(tmp_path, make_result, make_dense_score):
     folder = tmp_path / "dense"
     scores = {
         "1-stack-scratch": {"l4": make_dense_score(14.0)},
-        "1-stack-retrained": {"l4": make_dense_score(13.0, converged_step=40)},
+        "1-stack-retrained": {
+            "l4": make_dense_score(13.0, validation_mm=[[20, 39.0], [35, 26.0], [50, 13.0]])
+        },
         "1-stack-ds": {
             "l4": make_dense_score(12.5),
             "l3": make_dense_score(13.5, macs=700_000_000, gmacs=0.7, parameters=900, ms=8.0),

@@ -40,7 +40,7 @@ def test_a_row_alone_brings_what_it_needs_and_every_level_of_its_run(folders, ma
     assert found["2-stack"][0].score["l4"].parameters == 5_827_804
     assert all((score.frames, score.input_px, score.engine) == (5, 64, score.engine) for score in levels)
     assert [score.validation_mm[-1][1] for score in levels] == [56.0, 57.0, 58.0, 59.0]
-    assert all(score.error_mm > 20 and score.ms > 0 and score.converged_step == 40 for score in levels)
+    assert all(score.error_mm > 20 and score.ms > 0 for score in levels)
 
     assert make(trainer, TABLE1, "1-stack-l4", "1-stack-l2") == ["1-stack-ds, seed 0: finished"]
     assert make(trainer, TABLE3, "1-stack-retrained-ds") == ["1-stack-ds, seed 0: finished"]

@@ -1,11 +1,12 @@
 """Errors and the course of a training, as a few numbers."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 
-from handfast.reproduce.dense_score import LOSS_POINTS, converged_step, score_errors, score_training
+from handfast.reproduce.dense_score import LOSS_POINTS, reached, read_scores, score_errors, score_training
 
 
 def test_errors_by_hand():
@@ -48,9 +49,8 @@ def test_a_training_is_read_from_its_log(tmp_path):
     assert score_training(log, 3) == {
         "loss": [[20.0, 900.0], [40.0, 600.0]],
         "validation_mm": [[30, 50.0], [50, 20.0]],
-        "converged_step": 50,
     }
-    assert score_training(log, 4)["converged_step"] == 30
+    assert score_training(log, 4)["validation_mm"] == [[30, 40.0], [50, 39.0]]
 
 
 def test_a_long_curve_is_shortened_to_the_means_of_stretches(tmp_path):
@@ -64,8 +64,21 @@ def test_a_long_curve_is_shortened_to_the_means_of_stretches(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("errors_mm", "expected"),
-    [([], None), ([20.0], None), ([30.0, 21.0, 20.0], 2), ([30.0, 20.9, 25.0, 20.0], 2), ([9.0, 20.0], 1)],
+    ("curve", "expected"),
+    [
+        ([[100, 40.0], [300, 30.0], [700, 20.0]], (500, 400)),
+        ([[100, 40.0], [300, 25.0], [700, 20.0]], (300, 200)),
+        ([[100, 40.0], [200, 24.0], [400, 30.0], [500, 20.0]], (193.75, 100)),
+        ([[100, 24.0], [200, 30.0], [300, 20.0]], (100, 100)),
+        ([[250, 20.0]], (250, 250)),
+    ],
 )
-def test_converged_is_what_has_come_within_5_percent_of_the_last_error(errors_mm, expected):
-    assert converged_step([[step, error] for step, error in enumerate(errors_mm, start=1)]) == expected
+def test_an_error_is_reached_on_the_line_between_two_validations(curve, expected):
+    assert reached(curve, 25.0) == expected
+
+
+def test_scores_are_read_back_and_others_refused(make_dense_score):
+    score = make_dense_score(9.0)
+    assert read_scores({"l4": asdict(score)}) == {"l4": score}
+    with pytest.raises(TypeError, match="unknown_step"):
+        read_scores({"l4": asdict(score) | {"unknown_step": 30}})

@@ -46,7 +46,7 @@ def test_a_run_that_was_never_validated_has_no_curve_of_that(dense_results, tmp_
     pytest.importorskip("matplotlib")
     found = read_results(dense_results, TABLE3, "small")
     (result,) = found["1-stack-scratch"]
-    unknown = replace(result.score["l4"], validation_mm=[], loss=[], converged_step=None)
+    unknown = replace(result.score["l4"], validation_mm=[], loss=[])
     found = {"1-stack-scratch": [replace(result, score={"l4": unknown})]}
     plot(TABLE3, found, tmp_path / "dense.png")
     assert pixels_of(tmp_path / "dense.png", BLUE) > 100

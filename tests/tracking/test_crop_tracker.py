@@ -188,7 +188,7 @@ def test_where_next_to_nothing_is_in_the_picture_the_find_stays_as_it_is():
         np.testing.assert_array_equal(pose.keypoints_px, hand.keypoints_px)
 
 
-def test_a_video_without_hands_yields_empty_frames():
+def test_where_nothing_is_found_the_model_is_not_asked():
     tracker = tracker_of([])
     found = list(tracker.track([FRAME] * 7))
     assert [hands for _, hands in found] == [[]] * 7

@@ -17,8 +17,9 @@ from handfast.hand_model.mano import load_mano
 from handfast.models import MODELS
 from handfast.training.checkpoint import load_checkpoint, read_tensors
 from handfast.training.dirnet import DIRNetRecipe, DIRNetTask, dirnet_runs, estimate_joints
-from handfast.training.families import load_recipe, make_task, open_data
+from handfast.training.families import load_recipe, open_data
 from handfast.training.loop import MODEL_FILE, STATE_FILE, train
+from handfast.training.runs import train_recipe
 from mano_fixtures import right_hand_joints_m
 
 SHARP = ColourMix(64, turn_rad=0.3, occluded_share=0.0, degraded_share=0.0, photo_share=0.0)
@@ -330,10 +331,14 @@ def test_a_users_mano_hand_is_learnt(recipe, data, mano_file, tmp_path):
     assert not any(".hand." in name for name in net.state_dict())  # it may not be passed on
 
 
-def test_a_file_that_is_no_hand_stops_a_recipe_before_it_trains(recipe, mano_file):
+def test_a_file_that_is_no_hand_stops_a_recipe_before_data_are_read_or_folders_made(
+    recipe, mano_file, tmp_path
+):
     mano_file.write_bytes(b"no pickle")
+    run_dir = tmp_path / "run"
     with pytest.raises(HandfastError, match=r"expected MANO_RIGHT\.pkl as published"):
-        make_task(dirnet_runs(replace(recipe, mano=str(mano_file)))["loop-0"])
+        train_recipe(replace(recipe, mano=str(mano_file)), tmp_path / "no data", None, run_dir, 1, print)
+    assert not run_dir.exists()
 
 
 def test_recipes_are_checked(tmp_path):

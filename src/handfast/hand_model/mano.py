@@ -7,6 +7,7 @@ stands for an inert record, or the file is refused, and arrays are made of what 
 
 import io
 import pickle
+import pickletools
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,8 +93,16 @@ def _arrays_of_npz(content: bytes) -> dict[str, np.ndarray]:
 
 
 def _arrays_of_pickle(content: bytes) -> dict[str, np.ndarray]:
+    _check_memo(content)
     held = _Unpickler(io.BytesIO(content), encoding="latin1").load()
     return {name: _array(held[name]) for name in _SHAPES}
+
+
+def _check_memo(content: bytes) -> None:
+    """UnpicklingError for a number in the memo that no pickle so long comes to: it claims memory up to it."""
+    for opcode, argument, _ in pickletools.genops(content):  # which runs nothing
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > len(content):
+            raise pickle.UnpicklingError(f"number {argument} in the memo of {len(content)} bytes")
 
 
 def _check(path: Path, arrays: dict[str, np.ndarray]) -> None:

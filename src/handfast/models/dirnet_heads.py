@@ -7,12 +7,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from handfast.skeleton import HAND21
+
 ROTATION_SIZE = 6
-# A right hand in the middle of its crop, fingers up, its palm to the camera, as large as boxes make it.
-START_ROTATION = (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0)
+# A right hand in the middle of its crop, turned as ``_start_rotation`` says, as large as boxes make it.
 START_SCALE_PER_M = 6.5
 START_TRANSLATION = (0.0, 0.6)
 GATE_UNITS = 32
+INDEX_MCP, MIDDLE_MCP, PINKY_MCP = map(HAND21.keypoints.index, ("index_mcp", "middle_mcp", "pinky_mcp"))
 
 
 class Estimate(NamedTuple):
@@ -47,8 +49,9 @@ class PosePredictor(nn.Module):
         self.sizes = [hand.pose_size, hand.shape_size, ROTATION_SIZE, 1, 2]
         self.hidden = nn.Linear(channels, hidden)
         self.parameters_of_hand = nn.Linear(hidden, sum(self.sizes))
-        rest = torch.tensor([*[0.0] * hand.shape_size, *START_ROTATION, 0.0, *START_TRANSLATION])
-        _start_at(self.parameters_of_hand, torch.cat([hand.mean_pose, rest]))
+        mean_shape, place = torch.zeros(hand.shape_size), torch.tensor([0.0, *START_TRANSLATION])
+        start = torch.cat([hand.mean_pose, mean_shape, _start_rotation(hand), place])
+        _start_at(self.parameters_of_hand, start)
 
     def forward(self, pooled: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """(b, channels) -> pose, shape, joints_3d, joints_2d."""
@@ -96,6 +99,22 @@ def rotation_from_columns(columns: Tensor) -> Tensor:
     x = _unit(first)
     y = _unit(second - (x * second).sum(1, keepdim=True) * x)
     return torch.stack([x, y, torch.linalg.cross(x, y)], dim=2)
+
+
+@torch.no_grad()
+def _start_rotation(hand: nn.Module) -> Tensor:
+    """(6,): of the turns by quarters, for whichever axes a hand model has, the one that shows a right hand
+    with its fingers up and its palm to the camera."""
+    joints = hand(hand.mean_pose[None], torch.zeros(1, hand.shape_size))[0]
+    up = _nearest_axis(joints[MIDDLE_MCP] - joints[0])
+    right = _nearest_axis((joints[INDEX_MCP] - joints[PINKY_MCP]) * (1 - up.abs()))
+    rows = torch.stack([right, -up, torch.linalg.cross(right, -up)])
+    return rows[:, :2].T.flatten().float()
+
+
+def _nearest_axis(direction: Tensor) -> Tensor:
+    """(3,) -> (3,) int64, 1 or -1 at the largest and 0 elsewhere."""
+    return F.one_hot(direction.abs().argmax(), 3) * direction.sign().long()
 
 
 def _unit(vectors: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,6 @@ import numpy as np
 from handfast.evaluation.metrics import fraction_of_frames, mean_error, median_error, per_joint_error
 
 THRESHOLDS_MM = tuple(range(1, 81))
-CONVERGED = 1.05  # times the last error
 LOSS_POINTS = 120
 
 # (step, value) pairs in the order of the steps.
@@ -30,8 +30,7 @@ class DenseScore:
     with. ms: its time on one core, in engine.
 
     Of the training (figure 4), both by step: loss, of all levels together, its mean over equal stretches;
-    validation_mm, the error at this level. converged_step: the first one whose validation error is within 5 %
-    of the last one, None of a run too short to be validated twice.
+    validation_mm, the error at this level.
     """
 
     frames: int
@@ -49,7 +48,6 @@ class DenseScore:
     engine: str
     loss: Curve
     validation_mm: Curve
-    converged_step: int | None
 
 
 def read_scores(facts: Mapping[str, dict]) -> dict[str, DenseScore]:
@@ -71,20 +69,22 @@ def score_errors(errors_mm: np.ndarray, names: Sequence[str]) -> dict:
 def score_training(log: Path, level: int) -> dict:
     """What a ``DenseScore`` has of the log of a run, for one of its levels."""
     lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-    validation_mm = _curve(lines, f"validation/crops_error_mm_l{level}")
     return {
         "loss": _shortened(_curve(lines, "train/maps")),
-        "validation_mm": validation_mm,
-        "converged_step": converged_step(validation_mm),
+        "validation_mm": _curve(lines, f"validation/crops_error_mm_l{level}"),
     }
 
 
-def converged_step(validation_mm: Curve) -> int | None:
-    """The first step whose error is within 5 % of the last one's; None of fewer than two."""
-    if len(validation_mm) < 2:
-        return None
-    last_mm = validation_mm[-1][1]
-    return next(int(step) for step, error_mm in validation_mm if error_mm <= CONVERGED * last_mm)
+def reached(validation_mm: Curve, error_mm: float) -> tuple[float, float]:
+    """The step at which a curve first comes down to an error, on straight lines between validations, and how
+    many steps apart the two around it are. It must end there or below; if it begins there, its first step is
+    both."""
+    first_step, first_mm = validation_mm[0]
+    if first_mm <= error_mm:
+        return first_step, first_step
+    before, after = next(pair for pair in pairwise(validation_mm) if pair[1][1] <= error_mm)
+    interval = after[0] - before[0]
+    return before[0] + interval * (before[1] - error_mm) / (before[1] - after[1]), interval
 
 
 def _curve(lines: list[dict], name: str) -> Curve:

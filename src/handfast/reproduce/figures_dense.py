@@ -28,9 +28,6 @@ def draw_training(figure: "Figure", table: Table, found: Mapping[str, list[Resul
             loss.plot(*zip(*score.loss, strict=True), **style)
             drawn.add(row.run)
         validation.plot(*zip(*score.validation_mm, strict=True), **style)
-        if score.converged_step is not None:
-            reached_mm = dict(map(tuple, score.validation_mm))[score.converged_step]
-            validation.plot(score.converged_step, reached_mm, "o", markersize=5, color=style["color"])
         summary = summarise(table, name, of_row)
         frames.plot(
             THRESHOLDS_MM,
@@ -38,9 +35,8 @@ def draw_training(figure: "Figure", table: Table, found: Mapping[str, list[Resul
             label=f"{name}: mean {summary.value:.2f} mm",
             **style,
         )
-    loss.set_xlabel("step")
-    validation.set_xlabel("step; dot: within 5 % of the last error")
     for axes in (loss, validation):
+        axes.set_xlabel("step")
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter("{x:,.0f}")
         axes.yaxis.set_minor_formatter("{x:,.0f}")

@@ -92,7 +92,7 @@ class _Estimates:
 
 
 def run_cost(net: DIRNet, input_px: int, iterates: bool = True) -> RunCost:
-    """What a net costs on a crop, as it trains; its parts are exported as they are. iterates: False leaves
+    """What a net costs on a crop, as it trains. iterates: False leaves
     out the parameters that only loops and gate need."""
     unused = [] if iterates else [*net.feedback.parameters(), *net.gate.parameters()]
     parameters = sum(p.numel() for p in net.parameters()) - sum(p.numel() for p in unused)

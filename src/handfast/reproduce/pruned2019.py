@@ -4,7 +4,7 @@ about them."""
 from collections.abc import Mapping
 from itertools import pairwise
 
-from handfast.reproduce.dense_score import read_scores
+from handfast.reproduce.dense_score import reached, read_scores
 from handfast.reproduce.figures_dense import draw_training
 from handfast.reproduce.stage_score import read_stages
 from handfast.reproduce.tables import Claim, Row, Summary, Table, change, changes
@@ -14,6 +14,7 @@ _NOTHING: Mapping[str, Row] = {}
 # On two cores: a fifth of the frames, crops of half the width, a sixteenth of the epochs, and smaller batches
 # for more steps.
 _SMALL = {"epochs": 5.0, "input_px": 64, "batch_size": 16}
+CONVERGED = 1.05  # times the larger of two last validation errors
 _NOTE = (
     "GMAC and ms: the network alone, on one core, on a crop of 128 px. Scale small trains and tests on "
     "crops of 64 px."
@@ -31,7 +32,9 @@ def _row(
 
 
 _TWO_STACKS = _row("2-stack", "dense-2stack", {"error_mm": 10.2339, "parameters": 5.83e6, "ms": 44})
-# Stack pruning: a net of one stack has the tensors of the stem and the first stack under the same names.
+# Stack pruning: a net of one stack has the tensors of the stem and the first stack under the same names, so
+# that the first is kept whatever the two weigh. What is not in it begins at random: the heads of levels 1 to
+# 3, and what is narrower in the lean nets' head of level 4.
 _PRUNED = {"init_from": _TWO_STACKS}
 
 
@@ -51,15 +54,15 @@ _L4 = _supervised("l4", {"error_mm": 10.6243, "parameters": 2.92e6, "ms": 35})
 _L3 = _supervised("l3", {"error_mm": 11.9070, "parameters": 2.86e6, "ms": 32})
 
 
-# Shares to the paper's digits.
 def _l4_is_near(rows: Mapping[str, Summary]) -> tuple[bool, str]:
     share, found = change(rows, "1-stack-l4", "2-stack")
-    return round(share, 2) <= 0.04, found
+    return share <= 0.04, found
 
 
 def _l3_is_near_at_half_the_size(rows: Mapping[str, Summary]) -> tuple[bool, str]:
     share, found = change(rows, "1-stack-l3", "2-stack")
     size = rows["1-stack-l3"].score["parameters"] / rows["2-stack"].score["parameters"]
+    # Rounded as the paper does: its own numbers are 16.35 % and 49.06 %.
     return round(share, 3) <= 0.163 and round(size, 2) <= 0.49, f"{found}, {100 * size:.0f} % of the size"
 
 
@@ -70,12 +73,19 @@ def _each_level_is_faster(rows: Mapping[str, Summary]) -> tuple[bool, str]:
 
 
 def _supervision_converges_sooner(rows: Mapping[str, Summary]) -> tuple[bool, str]:
-    with_it = rows["1-stack-retrained-ds"].score["converged_step"]
-    without = rows["1-stack-retrained"].score["converged_step"]
-    if with_it is None or without is None:
-        return False, "the runs were validated too seldom to tell"
-    found = f"{with_it:,.0f} steps with it, {without:,.0f} without"
-    return with_it < without, f"to within 5 % of the last validation error {found}"
+    curves = [rows[name].score["validation_mm"] for name in ("1-stack-retrained-ds", "1-stack-retrained")]
+    if not all(curves):
+        return False, "needs the validation errors of one seed each"
+    # The same for both, and one that both come to.
+    error_mm = CONVERGED * max(curve[-1][1] for curve in curves)
+    (with_it, interval), (without, other_interval) = (reached(curve, error_mm) for curve in curves)
+    widest = max(interval, other_interval)
+    found = (
+        f"to {error_mm:.2f} mm {with_it:,.0f} steps with it, {without:,.0f} without, "
+        f"between validations up to {widest:,.0f} steps apart"
+    )
+    tells = abs(without - with_it) > widest
+    return tells and with_it < without, found if tells else f"{found}: too little to tell"
 
 
 def _as_good(rows: Mapping[str, Summary]) -> tuple[bool, str]:
@@ -129,7 +139,7 @@ def _openvino_is_faster(rows: Mapping[str, Summary]) -> tuple[bool, str]:
     found = (
         f"torch {torch_ms:.2f} ms, openvino {openvino_ms:.2f} ms: {torch_ms / openvino_ms:.2f} times as fast"
     )
-    return round(torch_ms / openvino_ms, 1) >= 1.7, found
+    return torch_ms / openvino_ms >= 1.7, found
 
 
 def _openvino_makes_56_frames(rows: Mapping[str, Summary]) -> tuple[bool, str]:
@@ -251,7 +261,9 @@ TABLE3 = _table(
 _TIMED = "dense-1stack-l3"
 
 
-def _timing(name: str, title: str, papers_ms: Mapping[str, float | None], claims: tuple[Claim, ...]) -> Table:
+def _timing(
+    name: str, title: str, papers_ms: Mapping[str, float | None], claims: tuple[Claim, ...], note: str
+) -> Table:
     rows = {
         part: Row(f"stages-{_TIMED}", "", {} if ms is None else {"ms": ms}, part=part)
         for part, ms in papers_ms.items()
@@ -266,7 +278,7 @@ def _timing(name: str, title: str, papers_ms: Mapping[str, float | None], claims
         compared=("ms",),
         also=("fps",),
         read_score=read_stages,
-        note=f"{_TIMED} on one crop of 128 px, one core; lean: dense-lean-l3.",
+        note=f"{_TIMED} on one crop of 128 px, one core; {note}",
         timed=_TIMED,
     )
 
@@ -274,7 +286,8 @@ def _timing(name: str, title: str, papers_ms: Mapping[str, float | None], claims
 TABLE5 = _timing(
     "table5",
     "where the time of a frame goes",
-    {"pre-processing": None, "network": None, "decoding": None},
+    # From the text of section 4.3, which calls decoding mean-shift; of pre-processing it tells no time.
+    {"pre-processing": None, "network": 3.6, "decoding": 17.6},
     (
         Claim(
             "our aim: decoding is not the slowest stage",
@@ -282,6 +295,7 @@ TABLE5 = _timing(
             _decoding_is_not_the_slowest,
         ),
     ),
+    "the paper's times are of a GPU.",
 )
 
 TABLE6 = _timing(
@@ -298,6 +312,7 @@ TABLE6 = _timing(
         Claim("it makes at least 56 frames/s", ("openvino",), _openvino_makes_56_frames),
         Claim("our aim: four times that with the lean head", ("openvino-lean",), _lean_makes_224_frames),
     ),
+    "lean: dense-lean-l3.",
 )
 
 TABLES = {table.name: table for table in (TABLE1, TABLE2, TABLE3, TABLE5, TABLE6)}

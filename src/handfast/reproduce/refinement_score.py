@@ -47,8 +47,9 @@ class RefinementScore:
 
 @dataclass(frozen=True)
 class RunCost:
-    """parameters, weight_bytes: of the networks as exported. macs: of a run without loops. loop_macs: of each
-    loop more."""
+    """parameters, weight_bytes (4 a parameter): of the network as it trains; exported it has fewer, as the
+    extractor's normalisations go into its convolutions. macs: of a run without loops. loop_macs: of each loop
+    more."""
 
     parameters: int
     weight_bytes: int

@@ -80,7 +80,8 @@ class DIRNetRecipe(Recipe):
 class DIRNetRun(DIRNetRecipe):
     """One of the runs that a recipe comes to, with ``loops`` of its own. trains: "all" of the network but its
     gate; "refiner", all but the feature extractor as well; or the "gate" alone. share: of the learning rate
-    for what an earlier run has trained, which is all but the attention-map generator."""
+    for all but the attention-map generator: for what earlier runs have trained and, as algorithm 1 has it,
+    for the normalisation of a new loop as well, which hardly leaves its start at 1e-5 of it in loop 5."""
 
     trains: str
     share: float = 1.0
@@ -96,7 +97,9 @@ class DIRNetRun(DIRNetRecipe):
 
 def dirnet_runs(recipe: DIRNetRecipe) -> dict[str, DIRNetRun]:
     """The runs of a recipe by name, in order; each goes on from the one before it, which its ``init_from``
-    names."""
+    names. Raises HandfastError for a MANO file that is none."""
+    if recipe.mano:
+        load_mano(Path(recipe.mano))
     values = {each.name: getattr(recipe, each.name) for each in fields(recipe)}
 
     def run(**changes: object) -> DIRNetRun:
