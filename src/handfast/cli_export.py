@@ -40,6 +40,7 @@ COSTS_OF = {
 }
 PARTS_OF_ACE = ("hourglass", "lstm")
 PRECISIONS = ("fp32", "fp16", "int8")
+ERRORS = ("error_mm_floats", "error_mm_int8")  # of validation crops, for int8
 
 
 def export(
@@ -259,7 +260,10 @@ def _write_openvino(network: str | Path, precision: str, data: Path | None, out:
 
     content, _ = _read(network)
     card = export_openvino(content, out, precision, data)
-    return {"out": str(out), "precision": precision, **_costs(card)}
+    facts = {"out": str(out), "precision": precision, **_costs(card)}
+    if precision == "int8":
+        facts |= {name: round(card["metrics"][f"crops_{name}"], 3) for name in ERRORS}
+    return facts
 
 
 def _read(network: str | Path) -> tuple[bytes, "ModelCard"]:

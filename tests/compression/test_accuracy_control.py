@@ -7,6 +7,7 @@ from handfast.codecs.dense import DenseMaps, encode_joints
 from handfast.compression import accuracy_control
 from handfast.compression.accuracy_control import LabelledCrop, error_mm, labelled_crops
 from handfast.errors import HandfastError
+from handfast.evaluation.metrics import found_errors
 from handfast.export.openvino import export_openvino
 from handfast.runtime.dense import load_dense
 from handfast.skeleton import NYU14
@@ -37,7 +38,11 @@ def test_errors_by_hand(depth_folder):
     assert error_mm(maps, moved) > 250
 
 
-def test_8_bits_move_joints_little_in_a_quarter_of_the_room(dense_onnx, depth_folder, tmp_path, monkeypatch):
+def truths(items):
+    return [item.joints_mm for item in items], [item.crop.centre_mm for item in items]
+
+
+def test_8_bits_move_maps_little_in_a_quarter_of_the_room(dense_onnx, depth_folder, tmp_path, monkeypatch):
     pytest.importorskip("openvino")
     pytest.importorskip("nncf")
     monkeypatch.setattr(accuracy_control, "CALIBRATION_CROPS", 8)
@@ -46,6 +51,11 @@ def test_8_bits_move_joints_little_in_a_quarter_of_the_room(dense_onnx, depth_fo
     floats = export_openvino(dense_onnx.read_bytes(), tmp_path / "fp32.xml", "fp32")
     integers = export_openvino(dense_onnx.read_bytes(), tmp_path / "int8.xml", "int8", depth_folder)
     assert integers["weight_bytes"] < 0.3 * floats["weight_bytes"]
+    others = labelled_crops(depth_folder, NYU14, 12)[8:]
+    for name, kind in (("floats", "fp32"), ("int8", "int8")):
+        found_mm, _ = load_dense(tmp_path / f"{kind}.xml").joints([item.crop for item in others])
+        errors_mm = [found_errors(*each) for each in zip(found_mm, *truths(others), strict=True)]
+        assert integers["metrics"][f"crops_error_mm_{name}"] == pytest.approx(np.mean(errors_mm), rel=1e-4)
     depth = load_dense(dense_onnx).batch([item.crop for item in labelled_crops(depth_folder, NYU14, 2)])
     expected, found = (load_dense(tmp_path / f"{name}.xml").engine(depth) for name in ("fp32", "int8"))
     for right, own in zip(expected, found, strict=True):

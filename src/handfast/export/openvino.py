@@ -24,7 +24,7 @@ def export_openvino(content: bytes, path: Path, precision: str, data: Path | Non
     be had (``compression.accuracy_control``) and which needs ``data``, a folder of bench-depth.
 
     The card, as JSON, is the network's runtime information under ``handfast_card``, with the precision and
-    the bytes of the .bin.
+    the bytes of the .bin; of int8 its metrics have the errors before and after, in mm.
 
     Raises HandfastError where a library is not installed, for int8 of another family, as the data do, and
     when a file cannot be written.
@@ -39,7 +39,8 @@ def export_openvino(content: bytes, path: Path, precision: str, data: Path | Non
         if precision == "int8":
             from handfast.compression.accuracy_control import quantise_dense
 
-            model = quantise_dense(model, SKELETONS[card["skeleton"]], data)
+            model, errors_mm = quantise_dense(model, SKELETONS[card["skeleton"]], data)
+            card = card | {"metrics": card["metrics"] | errors_mm}
     except ImportError as error:
         raise HandfastError(
             f"{error.name} is not installed: pip install 'handfast[openvino,train]'"
