@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from handfast.data.depth_batches import CUBE_MM, DepthBatches, DepthMix, open_depth_batches
+from handfast.data.depth_batches import DepthBatches, DepthMix, open_depth_batches
 from handfast.errors import HandfastError
 from handfast.geometry import Camera
-from handfast.sensors.depth_crop import CROP_PX, NO_DEPTH, UNIT_MM, ZERO_MM
+from handfast.sensors.depth_crop import CROP_PX, CUBE_MM, NO_DEPTH, UNIT_MM, ZERO_MM
 
 
 @pytest.fixture(scope="module")

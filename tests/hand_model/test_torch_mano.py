@@ -26,12 +26,10 @@ def asset():
         "J_regressor": regressor / regressor.sum(1, keepdims=True),
         "weights": weights / weights.sum(1, keepdims=True),
         "hands_mean": rng.standard_normal(45) * 0.3,
-        "hands_components": np.eye(45),
     }
     return ManoAsset(
         **{name: array.astype(np.float32) for name, array in arrays.items()},
         parents=np.array([-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 0, 10, 11, 0, 13, 14]),
-        faces=np.zeros((1, 3), np.int64),
     )
 
 

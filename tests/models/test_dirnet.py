@@ -147,13 +147,11 @@ def mano_hand():
         "J_regressor": np.eye(16, 778),
         "weights": np.eye(16)[np.arange(778) % 16],
         "hands_mean": np.zeros(45),
-        "hands_components": np.eye(45),
     }
     return Mano(
         ManoAsset(
             **{name: array.astype(np.float32) for name, array in arrays.items()},
             parents=np.array([-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 0, 10, 11, 0, 13, 14]),
-            faces=np.zeros((1538, 3), np.int64),
         )
     )
 

@@ -310,8 +310,6 @@ def mano_file(tmp_path):
         "weights": np.eye(16)[np.arange(778) % 16],
         "kintree_table": np.array([parents, range(16)]),
         "hands_mean": np.zeros(45),
-        "hands_components": np.eye(45),
-        "f": np.zeros((1538, 3), int),
     }
     content, path = io.BytesIO(), tmp_path / "MANO_RIGHT.pkl"
     Python2Pickler(content, protocol=2).dump(arrays)

@@ -19,14 +19,14 @@ from handfast.bench.measure import Watch, keep_freed_memory, one_core, quietest_
 from handfast.bench.silence import silence
 from handfast.codecs.dense import DenseMaps, decode_joints, encode_joints
 from handfast.data.benchmarks import BENCH_DEPTH
-from handfast.data.depth_batches import CUBE_MM, middle_mm
+from handfast.data.depth_batches import middle_mm
 from handfast.errors import HandfastError
 from handfast.export.onnx import export_onnx
 from handfast.geometry import Camera
 from handfast.models import MODELS
 from handfast.models.dense_regression import ConvRenorm, DenseRegression
 from handfast.runtime.dense import Engine, load_dense
-from handfast.sensors.depth_crop import DepthCrop, box_about, crop_hand
+from handfast.sensors.depth_crop import CUBE_MM, DepthCrop, box_about, crop_hand
 from handfast.skeleton import SKELETONS
 from handfast.training.checkpoint import checkpoint_path, load_checkpoint
 from handfast.training.dense_regression import DenseRecipe
@@ -52,7 +52,7 @@ class StageRow:
     problem: str | None = None
 
 
-class DepthFrame(NamedTuple):
+class TimedFrame(NamedTuple):
     """depth_mm (H, W) uint16 with one right hand, whose joints (21, 3) mm are in camera space."""
 
     depth_mm: np.ndarray
@@ -99,11 +99,11 @@ def measure_stages(
     return tuple(_timed(name, times_s) if name in engines else row for name, row in ready.items())
 
 
-def example_frame() -> DepthFrame:
+def example_frame() -> TimedFrame:
     """The first test frame of bench-depth."""
     sample = next(iter(BENCH_DEPTH.clip(BENCH_DEPTH.make_world(BENCH_DEPTH.seed), "test", 0)))
     joints_mm = 1000.0 * sample.hands[0].keypoints_m.astype(np.float64)
-    return DepthFrame(sample.frame.depth, sample.frame.camera, joints_mm)
+    return TimedFrame(sample.frame.depth, sample.frame.camera, joints_mm)
 
 
 def fold_normalisation(net: DenseRegression) -> None:
@@ -114,7 +114,7 @@ def fold_normalisation(net: DenseRegression) -> None:
             module[0], module[1] = fuse_conv_bn_eval(module[0], module[1]), nn.Identity()
 
 
-def _cut_out(frame: DepthFrame) -> DepthCrop:
+def _cut_out(frame: TimedFrame) -> DepthCrop:
     return crop_hand(frame.depth_mm, frame.camera, box_about(middle_mm(frame.camera), frame.camera, CUBE_MM))
 
 

@@ -13,7 +13,6 @@ import numpy as np
 from handfast.codecs.dense import DenseMaps, decode_joints
 from handfast.data.depth_batches import open_as_taken
 from handfast.evaluation.metrics import found_errors
-from handfast.runtime.openvino import OPTIONS, core
 from handfast.sensors.depth_crop import CROP_PX, DepthCrop
 from handfast.skeleton import Skeleton
 from handfast.training.dense_regression import crops_of
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 CALIBRATION_CROPS, VALIDATION_CROPS = 300, 300
 # What 8 bits may add to the mean error of the joints.
 HIGHEST_LOSS_MM = 0.2
+IN_FLOATS = {"INFERENCE_PRECISION_HINT": "f32"}  # some processors would take 16 bits
 
 
 class LabelledCrop(NamedTuple):
@@ -43,6 +43,7 @@ def quantise_dense(
     Raises ImportError without nncf, and HandfastError as ``labelled_crops`` does.
     """
     import nncf
+    import openvino
 
     nncf.set_log_level(logging.ERROR)
     labelled = labelled_crops(folder, skeleton, CALIBRATION_CROPS + VALIDATION_CROPS)
@@ -68,7 +69,7 @@ def quantise_dense(
         drop_type=nncf.DropType.ABSOLUTE,
         subset_size=CALIBRATION_CROPS,
     )
-    compiled = [core().compile_model(each, "CPU", OPTIONS) for each in (model, quantised)]
+    compiled = [openvino.compile_model(each, "CPU", IN_FLOATS) for each in (model, quantised)]
     before_mm, after_mm = (-score(each, others)[0] for each in compiled)
     return quantised, {"crops_error_mm_floats": before_mm, "crops_error_mm_int8": after_mm}
 

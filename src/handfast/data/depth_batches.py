@@ -17,14 +17,13 @@ from handfast.data.depth import CUBE_M, SIZE_PX
 from handfast.data.order import shuffled
 from handfast.errors import HandfastError
 from handfast.geometry import Camera, apply_affine, crop_affine
-from handfast.sensors.depth_crop import DepthCrop, HandBox, box_about, crop_hand
+from handfast.sensors.depth_crop import CUBE_MM, DepthCrop, HandBox, box_about, crop_hand
 from handfast.skeleton import SIDES
 
 Batch = dict[str, np.ndarray]
 
 RIGHT = SIDES.index("right")
-# Of the cube that is cut out of a frame: its width, and how far from the hand's middle a finder may put it.
-CUBE_MM, CENTRE_ERROR_MM = 300.0, 12.0
+CENTRE_ERROR_MM = 12.0  # how far from the hand's middle a finder may put the cube
 SCALE_RANGE, ASPECT_RANGE = (0.85, 1.15), (0.9, 1.1)
 NOISE_MM, HOLES, HOLE_PX = 2.0, 3, (2, 9)
 # How much of a torn hand is missing, as a share of its length that way, and how much farther the hole goes:

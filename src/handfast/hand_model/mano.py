@@ -24,9 +24,8 @@ class ManoAsset:
 
     v_template (778, 3) m; shapedirs (778, 3, 10), one unit = one standard deviation; posedirs (778, 3, 135),
     for the entries of the rotations of joints 1 to 15 less the identity. J_regressor (16, 778) makes joints
-    of vertices at rest, weights (778, 16) skin. parents (16,) int64, -1 for the wrist. hands_mean (45,) rad
-    and hands_components (45, 45): the mean pose, axis-angle, and principal components about it. faces
-    (1538, 3) int64.
+    of vertices at rest, weights (778, 16) skin. parents (16,) int64, -1 for the wrist. hands_mean (45,) rad:
+    the mean pose, axis-angle.
     """
 
     v_template: np.ndarray
@@ -36,8 +35,6 @@ class ManoAsset:
     weights: np.ndarray
     parents: np.ndarray
     hands_mean: np.ndarray
-    hands_components: np.ndarray
-    faces: np.ndarray
 
 
 _SHAPES = {
@@ -48,8 +45,6 @@ _SHAPES = {
     "weights": (778, 16),
     "kintree_table": (2, 16),
     "hands_mean": (45,),
-    "hands_components": (45, 45),
-    "f": (1538, 3),
 }
 _EXPECTED = "MANO_RIGHT.pkl as published, or its arrays saved anew as a pickle or .npz"
 
@@ -78,9 +73,8 @@ def load_mano(path: Path) -> ManoAsset:
     _check(path, arrays)
     parents = arrays.pop("kintree_table")[0].astype(np.int64)
     parents[0] = -1
-    faces = arrays.pop("f").astype(np.int64)
     floats = {name: array.astype(np.float32) for name, array in arrays.items()}
-    return ManoAsset(**floats, parents=parents, faces=faces)
+    return ManoAsset(**floats, parents=parents)
 
 
 def _arrays_of_npz(content: bytes) -> dict[str, np.ndarray]:
@@ -121,8 +115,6 @@ def _check(path: Path, arrays: dict[str, np.ndarray]) -> None:
         raise HandfastError(
             f"{path}: kintree_table: expected each joint behind its parent, got {parents.tolist()}"
         )
-    if not ((arrays["f"] >= 0) & (arrays["f"] < 778)).all():
-        raise HandfastError(f"{path}: f: expected vertices 0 to 777 in the faces, got others")
     if _is_left(arrays):
         raise HandfastError(f"{path}: expected a right hand, got a left one; give MANO_RIGHT.pkl")
 

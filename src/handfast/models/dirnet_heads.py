@@ -21,10 +21,10 @@ class Estimate(NamedTuple):
     """What is known of b hands after a loop.
 
     pose (b, P), shape (b, Q): the hand model's. joints_3d (b, 21, 3): hand21, m from the wrist, along the
-    camera's axes. joints_2d (b, 21, 2): -1 at the first edge of the crop, 1 at the last, so that
-    ``(1 + x) / 2 * size_px - 0.5`` are pixels. log_variance_2d (b, 21, 2), log_variance_3d (b, 21, 3): alpha
-    of Eq. 7 in the units of ``losses.refinement``, hundredths of the crop and cm, squared; the wrist's in 3D
-    mean nothing. exit_logits (b, 2): of leaving the loop, of going on.
+    camera's axes. joints_2d (b, 21, 2): -1 at the first edge of the crop, 1 at the last, of which
+    ``sensors.colour_crop.pixels_of`` makes pixels. log_variance_2d (b, 21, 2), log_variance_3d (b, 21, 3):
+    alpha of Eq. 7 in the units of ``losses.refinement``, hundredths of the crop and cm, squared; the wrist's
+    in 3D mean nothing. exit_logits (b, 2): of leaving the loop, of going on.
     """
 
     pose: Tensor

@@ -16,6 +16,7 @@ from handfast.reproduce.refinement_score import (
     RunCost,
     score_run,
 )
+from handfast.sensors.colour_crop import pixels_of
 from handfast.training.checkpoint import load_checkpoint
 from handfast.training.dirnet import DIRNetRecipe
 from handfast.training.loop import MODEL_FILE
@@ -60,7 +61,7 @@ class _Estimates:
             with torch.inference_mode():
                 estimates = net(image_tensor(batch["image"]), loops)
             of_batches.append(_decisions(estimates))
-            found_px = [(1 + e.joints_2d.numpy()) / 2 * self.input_px - 0.5 for e in estimates]
+            found_px = [pixels_of(e.joints_2d.numpy(), self.input_px) for e in estimates]
             errors_px.append(_distances(found_px, batch["keypoints_px"]))
             errors_mm.append(1000 * _distances([e.joints_3d.numpy() for e in estimates], batch["joints_m"]))
             hidden.append(1 - batch["visible"].mean(axis=1))

@@ -14,6 +14,7 @@ import numpy as np
 from handfast.errors import HandfastError
 from handfast.runtime.graphs import BACKENDS, Engine, as_channels, open_graphs
 from handfast.runtime.model import ModelCard
+from handfast.sensors.colour_crop import pixels_of
 from handfast.skeleton import SKELETONS, Skeleton
 
 RULES = ("gate", "variance", "never")
@@ -111,7 +112,7 @@ class RefinementModel:
         joints_3d, joints_2d = self.engines["pose"]({"pooled": pooled})
         return RefinedHand(
             joints_m=joints_3d[0],
-            keypoints_px=(1 + joints_2d[0]) / 2 * size_px - 0.5,
+            keypoints_px=pixels_of(joints_2d[0], size_px),
             deviation_px=_deviation(log_variance_2d[0]) * CROP_SHARE * size_px,
             deviation_m=_deviation(log_variance_3d[0]) * CENTIMETRE_M,
             loops=loop,

@@ -20,6 +20,11 @@ MARGIN = 1.6
 LEAST_INSIDE = 0.2  # of the box, within the picture: of a hand in its corner a quarter is there
 
 
+def pixels_of(points: np.ndarray, size_px: int) -> np.ndarray:
+    """Points (..., 2) in a square crop, from -1 at its first edge to 1 at its last -> its pixels."""
+    return (1 + points) / 2 * size_px - 0.5
+
+
 @dataclass(frozen=True)
 class SquareBox:
     """Where a hand is in a picture: a square of so many pixels about a centre (x, y).

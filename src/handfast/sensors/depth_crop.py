@@ -15,6 +15,7 @@ from handfast.geometry import Camera, crop_affine
 
 CROP_PX = 128
 DEPTH_TYPES = (np.uint16, np.float32, np.float64)
+CUBE_MM = 300.0  # about a hand's middle
 NEARER_MM, FARTHER_MM = 300.0, 150.0
 # Depth in a crop is 0 at 150 mm before the centre, 1 at 150 mm behind it, and NO_DEPTH where there is no
 # hand.

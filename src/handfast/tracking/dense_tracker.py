@@ -17,7 +17,7 @@ from handfast.errors import HandfastError
 from handfast.geometry import Camera
 from handfast.hand_model.model import BONES, joint_rotations, load_hand_asset, pose_hand
 from handfast.runtime.dense import DenseModel
-from handfast.sensors.depth_crop import box_about, crop_hand
+from handfast.sensors.depth_crop import CUBE_MM, box_about, crop_hand
 from handfast.sensors.images import measured_depth_m
 from handfast.sensors.sources import open_source
 from handfast.skeleton import SIDES, Skeleton
@@ -25,7 +25,6 @@ from handfast.structures import Frame, HandPose
 from handfast.tracking.finds import MOST_HANDS
 from handfast.tracking.tracker import Tracker
 
-CUBE_MM = 300.0  # about a hand, as in training
 SKIN_TO_MIDDLE_MM = 12.0  # the finder tells the depth of skin
 # The mean of a hand's joints' scores at which it counts as found, and as still there: torn hands, arms and
 # faces seldom have as much (benchmarks/torn_hands.py).

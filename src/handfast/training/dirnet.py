@@ -25,6 +25,7 @@ from handfast.losses.refinement import (
 from handfast.models import MODELS
 from handfast.models.dirnet import DIRNet, run_macs
 from handfast.models.dirnet_heads import Estimate
+from handfast.sensors.colour_crop import pixels_of
 from handfast.skeleton import HAND21
 from handfast.training.recipe import Recipe, check_choice, check_not_negative
 from handfast.training.task import Batch, Task, image_tensor
@@ -218,9 +219,6 @@ def estimate_joints(net: DIRNet, image: np.ndarray, loops: int) -> list[tuple[np
     device = next(net.parameters()).device
     size_px = image.shape[1]
     return [
-        (
-            ((1 + estimate.joints_2d) / 2 * size_px - 0.5).cpu().numpy(),
-            estimate.joints_3d.cpu().numpy(),
-        )
+        (pixels_of(estimate.joints_2d.cpu().numpy(), size_px), estimate.joints_3d.cpu().numpy())
         for estimate in net(image_tensor(image).to(device), loops)
     ]
