@@ -6,7 +6,7 @@ import pytest
 
 from handfast.reproduce.chidananda2019 import TABLE1, TABLE2
 from handfast.reproduce.printing import as_json, print_table
-from handfast.reproduce.tables import read_results
+from handfast.reproduce.tables import read_results, result_path, write_result
 
 
 @pytest.fixture
@@ -43,6 +43,20 @@ def test_the_table_to_read(found, capsys):
     assert "all 5.450 ± 0.071 px against none 6.050 ± 0.071 px: -9.9 %" in lines[-3]
     assert lines[-2].startswith("not yet measured: every loss helps (needs no-dhp, no-kphv,")
     assert max(map(len, lines[1:-3])) <= 80
+
+
+def test_rows_of_different_data_are_told_with_their_seeds(results, found, make_result, capsys):
+    other = {"benchmark": "bench-tof", "size": "small", "seed": 1, "card_sha256": "defdefdef"}
+    write_result(
+        result_path(results, "chidananda2019", "small", "all", 1), make_result("all", 1, 5.5, data=other)
+    )
+    found = read_results(results, TABLE1, "small")
+    print_table(TABLE1, "small", found, list(TABLE1.rows))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == "note: made on data defdef: all (seed 1)"
+    assert lines[-2].endswith("none (seeds 0, 1, 2), no-seg (seed 0), all (seed 0)")
+    claim, *_ = as_json(TABLE1, "small", found, [])["claims"]
+    assert claim["found"].endswith("; made on different data")
 
 
 def test_table2_has_costs(results, capsys):

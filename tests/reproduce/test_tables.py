@@ -17,8 +17,8 @@ from handfast.reproduce.tables import (
     read_result,
     read_results,
     result_path,
+    results_alike,
     summarise,
-    summarise_alike,
     write_result,
 )
 
@@ -102,7 +102,9 @@ def test_different_data_are_told(results, make_result):
     other = {"benchmark": "bench-tof", "size": "small", "seed": 1, "card_sha256": "def"}
     path = result_path(results, "chidananda2019", "small", "no-seg", 0)
     write_result(path, make_result("no-seg", 0, 5.5, data=other))
-    assert other in data_of(read_results(results, TABLE1, "small"))
+    first, second = data_of(read_results(results, TABLE1, "small"))
+    assert first["rows"] == {"none": [0, 1, 2], "all": [0, 1]}
+    assert second == other | {"rows": {"no-seg": [0]}}
 
 
 def test_a_claim_is_judged_when_all_its_rows_are_there(results):
@@ -118,8 +120,9 @@ def test_a_claim_is_about_the_seeds_that_its_rows_share(results, make_result):
     found = read_results(results, TABLE1, "small")
 
     def values(*needs):
-        alike = summarise_alike(TABLE1, Claim("", needs, lambda _: (True, "")), found)
-        return {name: (round(row.value, 3), row.seeds) for name, row in alike.items()}
+        alike = results_alike(Claim("", needs, lambda _: (True, "")), found)
+        rows = {name: summarise(TABLE1, name, of_row) for name, of_row in alike.items()}
+        return {name: (round(row.value, 3), row.seeds) for name, row in rows.items()}
 
     assert values("none", "all") == {"none": (6.05, 2), "all": (5.45, 2)}
     assert values("none", "all", "no-seg") == {"none": (6.0, 1), "all": (5.4, 1), "no-seg": (5.5, 1)}

@@ -1,7 +1,12 @@
 """The loop: it can be cut off and goes on as if nothing had been, and leaves what a reader needs."""
 
 import json
-from dataclasses import replace
+import os
+import re
+import subprocess
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -139,6 +144,47 @@ def test_a_loss_that_is_not_finite_stops_the_run(recipe, data, tmp_path, weighti
     assert record["step"] == 3  # the last checkpoint is left alone
 
 
+TWO_DEVICES = """
+import sys
+from pathlib import Path
+
+import numpy as np
+from conftest import RandomData
+
+from handfast.errors import HandfastError
+from handfast.training.loop import train
+from handfast.training.tofnet import ToFNetRecipe
+
+
+class Broken(RandomData):
+    def batch(self, step, batch_size):
+        batch = super().batch(step, batch_size)
+        if step == 3:
+            batch["keypoints_px"][:] = np.nan
+        return batch
+
+
+try:
+    recipe = ToFNetRecipe(model="tofnet-tof8", skeleton="tof8", steps=5, batch_size=4)
+    train(recipe, Broken(), Path("run"), devices=2)
+except HandfastError as error:
+    sys.exit(f"error: {error}")
+"""
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="takes two processors, and would take two GPUs")
+def test_a_loss_that_is_not_finite_on_one_device_stops_all(tmp_path):
+    (tmp_path / "two.py").write_text(TWO_DEVICES)
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "two.py"]
+    ended = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 1 and "Traceback" not in ended.stderr
+    for why in (r"is nan \(keypoints.*", "is not finite on device 2"):
+        assert re.search(rf"error: step 2: the loss {why}; its batch was made from noise 3,", ended.stderr)
+    _, record = read_tensors(tmp_path / "run" / FAILED_FILE)
+    assert record["step"] == 1
+
+
 def test_a_gradient_that_is_not_finite_changes_no_weight(recipe, data, tmp_path):
     """A loss near the largest number has none."""
     recipe = replace(recipe, losses=LossWeights(visibility=1e38))
@@ -253,6 +299,13 @@ def test_parts_start_from_checkpoints_of_their_own(recipe, data, tmp_path, monke
 def test_a_batch_that_devices_cannot_share_is_refused(recipe, data, tmp_path):
     with pytest.raises(HandfastError, match="batch_size 4 cannot be shared by 3 devices"):
         train(recipe, data, tmp_path, devices=3)
+
+
+@pytest.mark.parametrize("weighting", ["fixed", "gradnorm"])
+def test_losses_that_teach_nothing_are_refused(recipe, data, tmp_path, weighting):
+    nothing = LossWeights(**{each.name: 0.0 for each in fields(LossWeights)})
+    with pytest.raises(HandfastError, match="losses: every weight is 0"):
+        train(replace(recipe, losses=nothing, weighting=weighting), data, tmp_path)
 
 
 def test_a_model_and_skeleton_that_do_not_match_are_refused(recipe, data, tmp_path):

@@ -1,7 +1,7 @@
 """A table as measured, beside the paper's own: on the terminal, and as JSON."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from rich.console import Console
 from rich.markup import escape
@@ -14,9 +14,9 @@ from handfast.reproduce.tables import (
     Verdict,
     data_of,
     judge,
+    results_alike,
     score_of,
     summarise,
-    summarise_alike,
 )
 
 LEAST_WIDTH = 150
@@ -90,14 +90,25 @@ def print_table(table: Table, scale: str, found: Mapping[str, list[Result]], row
         console.print(" ".join(filter(None, notes)), soft_wrap=True)
     for verdict in _verdicts(table, found):
         console.print(f"{verdict.verdict}: {escape(verdict.claim)} ({escape(verdict.found)})", soft_wrap=True)
-    if len(data_of(found)) > 1:
-        console.print(
-            "note: the rows were made on different data; their result files name it", soft_wrap=True
-        )
+    if len(data := data_of(found)) > 1:
+        for made_on in data:
+            rows_on = ", ".join(f"{row} ({_of_seeds(seeds)})" for row, seeds in made_on["rows"].items())
+            console.print(f"note: made on data {made_on['card_sha256'][:6]}: {rows_on}", soft_wrap=True)
+
+
+def _of_seeds(seeds: Sequence[int]) -> str:
+    return f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
 
 
 def _verdicts(table: Table, found: Mapping[str, list[Result]]) -> list[Verdict]:
-    return [judge(claim, summarise_alike(table, claim, found)) for claim in table.claims]
+    verdicts = []
+    for claim in table.claims:
+        alike = results_alike(claim, found)
+        verdict = judge(claim, {name: summarise(table, name, of_row) for name, of_row in alike.items()})
+        if len(data_of(alike)) > 1:
+            verdict = replace(verdict, found=f"{verdict.found}; made on different data")
+        verdicts.append(verdict)
+    return verdicts
 
 
 def _summaries(table: Table, found: Mapping[str, list[Result]]) -> dict[str, Summary]:

@@ -272,21 +272,25 @@ def summarise(table: Table, name: str, of_row: list[Result]) -> Summary:
     )
 
 
-def summarise_alike(table: Table, claim: "Claim", found: Mapping[str, list[Result]]) -> dict[str, Summary]:
-    """What the results that a claim is about come to, each row's of the seeds that all of them have: two
-    seeds can be further apart than two rows."""
+def results_alike(claim: "Claim", found: Mapping[str, list[Result]]) -> dict[str, list[Result]]:
+    """The results that a claim is about, each row's of the seeds that all of them have: two seeds can be
+    further apart than two rows."""
     needed = {name: found[name] for name in claim.needs if name in found}
     seeds = [{result.seed for result in of_row} for of_row in needed.values()]
     shared = set.intersection(*seeds) if seeds else set()
     return {
-        name: summarise(table, name, [each for each in of_row if each.seed in shared] or of_row)
-        for name, of_row in needed.items()
+        name: [each for each in of_row if each.seed in shared] or of_row for name, of_row in needed.items()
     }
 
 
 def data_of(found: Mapping[str, list[Result]]) -> list[dict]:
-    """The different data that results were made on: one, if they can be compared."""
-    data = {result.data["card_sha256"]: result.data for of_row in found.values() for result in of_row}
+    """The different data that results were made on, each with the seeds of its rows: one, if they can be
+    compared."""
+    data: dict[str, dict] = {}
+    for name, of_row in found.items():
+        for result in of_row:
+            made_on = data.setdefault(result.data["card_sha256"], result.data | {"rows": {}})
+            made_on["rows"].setdefault(name, []).append(result.seed)
     return list(data.values())
 
 

@@ -71,6 +71,8 @@ def train(
             f"{devices} devices in {recipe.precision}: cannot be had here ({error})"
         ) from error
     task = make_task(recipe).to(memory_format=torch.channels_last)
+    if not any(task.weights.values()):
+        raise HandfastError("recipe: losses: every weight is 0, so that there is nothing to learn")
     state_path = run_dir / STATE_FILE
     if not state_path.exists():
         for prefix, source in (recipe.starts() | dict(starts or {})).items():
@@ -121,9 +123,10 @@ def train(
     )
     first = fabric.is_global_zero
 
-    def give_up(step: int, why: str) -> NoReturn:
-        save_state(run_dir / FAILED_FILE, step)
-        origin = data.origin(numbers[step - start], batch_size)
+    def give_up(step: int, why: str, rank: int = fabric.global_rank) -> NoReturn:
+        if first:
+            save_state(run_dir / FAILED_FILE, step)
+        origin = data.origin(step * fabric.world_size + rank, batch_size)
         raise HandfastError(
             f"step {step + 1}: {why}; its batch was made from {origin}, the weights before it are "
             f"in {run_dir / FAILED_FILE}; if the data are sound, train anew with a lower learning rate"
@@ -139,9 +142,15 @@ def train(
             if gradnorm:
                 gradnorm.update(losses, task.shared_weight, fabric.backward)
             total = total_loss(losses, gradnorm.weights if gradnorm else task.weights)
-            if not math.isfinite(total.item()):
+            is_finite = math.isfinite(total.item())
+            # All devices end together: one that ends by itself leaves the others waiting.
+            failing = torch.tensor(0 if is_finite else 1 + fabric.global_rank)
+            device = int(fabric.all_reduce(failing, reduce_op="max"))
+            if not is_finite:
                 broken = ", ".join(name for name, value in losses.items() if not math.isfinite(value.item()))
                 give_up(step, f"the loss is {total.item()} ({broken})")
+            if device > 0:
+                give_up(step, f"the loss is not finite on device {device}", device - 1)
             optimizer.zero_grad()
             fabric.backward(total)
             norm = fabric.clip_gradients(

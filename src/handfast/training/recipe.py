@@ -28,11 +28,11 @@ class Recipe:
 
     model: a name in MODELS. skeleton: the key-points it predicts. init_from: a packaged model's name or a
     checkpoint, whose tensors of the same name and shape start the net; "" for a fresh one. steps or epochs,
-    one of them: how long; an epoch is one pass over the frames. batch_size: of all devices together.
-    learning_rate: the highest, reached after warmup_steps and taken to zero by ``schedule``; the optimizer is
-    Adam, its weight_decay decoupled (AdamW). gradient_clip: the gradient's highest norm. ema_decay: of the
-    averaged weights that are validated and saved, 0 for the last ones. weighting: of the losses, "fixed", or
-    "gradnorm" to start there and adapt.
+    one of them: how long; an epoch is one pass over the frames that the data takes. batch_size: of all
+    devices together. learning_rate: the highest, reached after warmup_steps and taken to zero by
+    ``schedule``; the optimizer is Adam, its weight_decay decoupled (AdamW). gradient_clip: the gradient's
+    highest norm. ema_decay: of the averaged weights that are validated and saved, 0 for the last ones.
+    weighting: of the losses, "fixed", or "gradnorm" to start there and adapt.
     """
 
     model: str
@@ -61,8 +61,8 @@ class Recipe:
         check_choice("precision", self.precision, PRECISIONS)
         check_choice("weighting", self.weighting, WEIGHTINGS)
         for name in ("batch_size", "learning_rate", "gradient_clip", "log_every_steps"):
-            if not getattr(self, name) > 0:
-                raise HandfastError(f"recipe: {name} must be > 0, got {getattr(self, name)}")
+            if not 0 < getattr(self, name) < math.inf:
+                raise HandfastError(f"recipe: {name} must be > 0 and finite, got {getattr(self, name)}")
         check_not_negative(self, "steps", "epochs", "warmup_steps", "weight_decay", "seed")
         if (self.steps > 0) == (self.epochs > 0):
             raise HandfastError(
