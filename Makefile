@@ -49,5 +49,5 @@ $(RUNTIME): pyproject.toml
 
 $(DEVELOPMENT): $(RUNTIME)
 	@echo "Installing PyTorch and the development tools into .venv (on Linux the usual PyTorch is several GB)"
-	@$(BIN)/pip install --quiet --disable-pip-version-check '$(TORCH)' --editable '.[train,dev]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check '$(TORCH)' --editable '.[train,openvino,dev]'
 	@touch $@
