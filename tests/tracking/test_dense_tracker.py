@@ -182,6 +182,12 @@ def test_what_has_not_the_size_of_a_hand_is_none_and_is_remembered(sample, joint
         assert sizes[3.0] / sizes[share] == pytest.approx(3.0 / share)
 
 
+def test_a_find_without_bones_says_nothing_of_the_unit(sample, joints_mm):
+    alone_mm = np.where(np.arange(21)[:, None] == 12, joints_mm, np.nan)
+    tracker = DenseTracker(Oracle(joints_mm, score=0.1), Finder(alone_mm))
+    assert list(tracker.track([sample.frame])) == [(sample.frame, [])] and tracker.wrong_size is None
+
+
 def test_a_find_of_a_hands_size_says_nothing_of_the_unit(sample, joints_mm):
     tracker = DenseTracker(Oracle(joints_mm, score=0.1), Finder(joints_mm))
     assert list(tracker.track([sample.frame])) == [(sample.frame, [])] and tracker.wrong_size is None

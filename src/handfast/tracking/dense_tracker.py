@@ -129,11 +129,11 @@ class DenseTracker:
             hint = FINDER_LOGIT if pose.side == "right" else -FINDER_LOGIT
             rough = self._seen(depth_mm, frame.camera, middle_mm, hint, self._tracks + 1, FOLLOWED)
             hand = rough and self._confirmed(depth_mm, frame.camera, rough, hint)
-            if hand is None:
-                self._unconfirmed_sizes.append(_size(pose.xyz_mm, self.finder.model.skeleton))
-                continue
-            self._tracks += 1
-            new.append(hand)
+            if hand is not None:
+                self._tracks += 1
+                new.append(hand)
+            elif (size := _size(pose.xyz_mm, self.finder.model.skeleton)) > 0:  # some bone is known
+                self._unconfirmed_sizes.append(size)
         return new
 
     def _followed(self, depth_mm: np.ndarray, camera: Camera, old: _Hand) -> _Hand | None:

@@ -144,7 +144,7 @@ def train(
             total = total_loss(losses, gradnorm.weights if gradnorm else task.weights)
             is_finite = math.isfinite(total.item())
             # All devices end together: one that ends by itself leaves the others waiting.
-            failing = torch.tensor(0 if is_finite else 1 + fabric.global_rank)
+            failing = torch.tensor(0 if is_finite else 1 + fabric.global_rank, device=fabric.device)
             device = int(fabric.all_reduce(failing, reduce_op="max"))
             if not is_finite:
                 broken = ", ".join(name for name, value in losses.items() if not math.isfinite(value.item()))
