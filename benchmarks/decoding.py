@@ -63,7 +63,7 @@ def main() -> None:
     options = parser.parse_args()
     rows = {}
     try:
-        frames = open_bench(options.folder, "test")
+        frames = open_bench(options.folder, "test", "bench-tof")
         for name in options.models:
             model = load_model(name)
             for decoding, change in DECODINGS.items():
