@@ -46,8 +46,9 @@ from handfast.export.c.fusion import Block, Conv, fuse
 from handfast.export.c.network import Network, read_network
 from handfast.export.c.targets import TARGETS
 from handfast.files import write_whole
+from handfast.packaged import IN_GREY
 from handfast.processor import processor_name
-from handfast.runtime.model import IN_GREY, read_model
+from handfast.runtime.model import read_model
 from handfast.runtime.native import build_library
 
 SOURCE = Path(__file__).with_name("blocks.c")

@@ -15,9 +15,9 @@ import numpy as np
 from rich.progress import track
 
 from handfast.errors import HandfastError
+from handfast.packaged import COLOUR_FINDER
 from handfast.structures import Frame
 from handfast.tracking.drawing import draw_hands
-from handfast.tracking.opening import COLOUR_FINDER
 from handfast.tracking.tracker import Tracker
 
 LONGER_SIDE_PX = 720

@@ -19,8 +19,9 @@ from handfast.data.datasets.bench import open_bench
 from handfast.errors import HandfastError
 from handfast.evaluation.keypoints import KeypointScore
 from handfast.files import write_whole
+from handfast.packaged import IN_GREY
 from handfast.reproduce.measure import measure_model
-from handfast.runtime.model import IN_GREY, Model, load_model, read_model
+from handfast.runtime.model import Model, load_model, read_model
 from handfast.runtime.native import NativeNetwork, load_native
 
 

@@ -44,8 +44,8 @@ from handfast.bench.machine import compiler_name
 from handfast.bench.measure import one_core, quietest_medians_s
 from handfast.export.c.targets import TARGETS
 from handfast.files import write_whole
+from handfast.packaged import IN_GREY
 from handfast.processor import processor_name
-from handfast.runtime.model import IN_GREY
 from handfast.runtime.native import build_library
 
 MEASURED = ("avx512", "avx2", "neon", "mve")

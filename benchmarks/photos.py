@@ -29,6 +29,7 @@ from handfast.data.datasets.check import spread
 from handfast.errors import HandfastError
 from handfast.evaluation.figures import check_plot, figure_type, write_figure
 from handfast.evaluation.metrics import pck
+from handfast.packaged import COLOUR_FINDER
 from handfast.runtime.dirnet import RefinementModel, load_dirnet
 from handfast.runtime.model import Model, load_model
 from handfast.sensors.colour_crop import box_about_px, crop_colour
@@ -36,7 +37,6 @@ from handfast.sensors.views import hand_size_px
 from handfast.skeleton import SIDES
 from handfast.structures import Frame
 from handfast.tracking.crop_tracker import CropTracker
-from handfast.tracking.opening import COLOUR_FINDER
 from handfast.tracking.tracker import Tracker
 
 PCK_SHARES = np.array([0.1, 0.2])

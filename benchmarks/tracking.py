@@ -19,6 +19,7 @@ from rich.progress import track
 
 from handfast.data.benchmarks import BENCHMARKS, Benchmark
 from handfast.errors import HandfastError
+from handfast.packaged import DEFAULT_MODEL
 from handfast.runtime.model import Model, load_model
 from handfast.sensors.views import hand_size_px
 from handfast.structures import HandPose
@@ -88,7 +89,7 @@ def main() -> None:
     )
     parser.add_argument("--benchmark", choices=("mix-tof", "bench-tof"), default="mix-tof")
     parser.add_argument("--frames", type=int, default=400)
-    parser.add_argument("--model", default="tofnet-hand21")
+    parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--depth", action="store_true", help="track the depth images instead of amplitude")
     parser.add_argument("--min-score", type=float, default=0.0, help="leave out hands that are less sure")
     parser.add_argument("--json", action="store_true", help="print one JSON object")

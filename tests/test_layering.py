@@ -14,7 +14,7 @@ PACKAGE = Path(handfast.__file__).parent
 # A module imports from its own layer and from those before it. An entry names a module or a package; the
 # longest one that fits counts.
 LAYERS = (
-    "errors", "files", "processor", "jit", "skeleton", "geometry", "structures",
+    "errors", "packaged", "files", "processor", "jit", "skeleton", "geometry", "structures",
     "hand_model",
     "sensors", "data",
     "codecs", "models", "losses",

@@ -10,9 +10,10 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from handfast.cli_common import DEFAULT_MODEL, Json, column_table, training_libraries, with_bar
+from handfast.cli_common import Json, column_table, training_libraries, with_bar
 from handfast.errors import HandfastError
 from handfast.files import check_ending, write_whole
+from handfast.packaged import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from handfast.bench.gate import GateReport

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-DEFAULT_MODEL = "tofnet-hand21"
 SHEET_PICTURE_PX = (480, 360)
 
 Source = Annotated[

@@ -209,7 +209,7 @@ def _check_on_crops(name: str, to: str, plain: bool) -> None:
 
 def _check_folder(name: str, to: str, plain: bool, out: Path) -> None:
     """Of a network of several graphs, which are driven by ``runtime``."""
-    from handfast.runtime.model import PACKAGED
+    from handfast.packaged import PACKAGED
 
     _check_on_crops(name, to, plain)
     if to == "openvino":

@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from handfast.cli_common import DEFAULT_MODEL, Json, column_table, print_facts, training_libraries
+from handfast.cli_common import Json, column_table, print_facts, training_libraries
 from handfast.errors import HandfastError
+from handfast.packaged import DEFAULT_MODEL
 
 # As in cli.py, the command imports what it runs.
 
@@ -65,7 +66,8 @@ def info(
 
 def _facts_of_card(model: str) -> dict:
     from handfast.evaluation.cost import arena_bytes
-    from handfast.runtime.model import GRAPHS, PACKAGED, open_session, read_card, read_graphs
+    from handfast.packaged import PACKAGED
+    from handfast.runtime.model import GRAPHS, open_session, read_card, read_graphs
 
     if Path(model).suffix in (".safetensors", ".xml"):
         raise HandfastError(f"{model}: info reads packaged models, .onnx files and exported folders")

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from handfast.cli_common import (
-    DEFAULT_MODEL,
     DepthUnit,
     Intrinsics,
     Json,
@@ -26,6 +25,7 @@ from handfast.cli_common import (
 )
 from handfast.errors import HandfastError
 from handfast.files import write_whole
+from handfast.packaged import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from handfast.sensors.frame_source import FrameSource

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from handfast.cli_common import (
-    DEFAULT_MODEL,
     Backend,
     DepthUnit,
     Gate,
@@ -28,6 +27,7 @@ from handfast.cli_common import (
     with_bar,
 )
 from handfast.errors import HandfastError
+from handfast.packaged import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from handfast.sensors.frame_source import FrameSource

@@ -6,7 +6,7 @@ from handfast.bench.plain import PlainNetwork
 from handfast.bench.task import read_task
 from handfast.bench.torch_network import TorchNetwork
 from handfast.errors import HandfastError
-from handfast.runtime.model import IN_GREY
+from handfast.packaged import IN_GREY
 
 
 @pytest.mark.usefixtures("compiler")

@@ -8,7 +8,8 @@ import pytest
 
 from handfast.compression.floats import convolve, run_floats
 from handfast.export.c.network import read_network
-from handfast.runtime.model import IN_GREY, open_session, read_model
+from handfast.packaged import IN_GREY
+from handfast.runtime.model import open_session, read_model
 from handfast.sensors.images import as_floats, normalise_exposure
 from handfast.sensors.sources import open_source
 

@@ -8,7 +8,8 @@ from handfast.compression.integer import run_integers
 from handfast.compression.quantise import Logits, Sum, measure_ranges, phase_weights, quantise
 from handfast.errors import HandfastError
 from handfast.export.c.network import read_network
-from handfast.runtime.model import IN_GREY, read_model
+from handfast.packaged import IN_GREY
+from handfast.runtime.model import read_model
 
 
 def sums(network):

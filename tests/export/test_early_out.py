@@ -15,7 +15,8 @@ from handfast.codecs import decode_heatmaps
 from handfast.evaluation.cost import measure_cost
 from handfast.export.early_out import EARLY_OUT_LOGIT
 from handfast.export.onnx import export_onnx
-from handfast.runtime.model import IN_GREY, load_model
+from handfast.packaged import IN_GREY
+from handfast.runtime.model import load_model
 from handfast.sensors.images import normalise_exposure
 from handfast.sensors.sources import open_source
 from handfast.structures import Frame

@@ -12,8 +12,9 @@ import pytest
 from handfast.codecs import decode_heatmaps, map_to_input
 from handfast.export.c.emit import emit
 from handfast.geometry import fit_affine
+from handfast.packaged import IN_GREY
 from handfast.runtime import native
-from handfast.runtime.model import IN_GREY, load_model, read_model
+from handfast.runtime.model import load_model, read_model
 from handfast.sensors.images import normalise_exposure
 from handfast.sensors.sources import open_source
 from handfast.sensors.views import halvings, take_view

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from handfast.geometry import fit_affine
-from handfast.runtime.model import IN_GREY, load_model, read_card
+from handfast.packaged import IN_GREY
+from handfast.runtime.model import load_model, read_card
 from handfast.sensors.images import normalise_exposure
 from handfast.sensors.sources import open_source
 

@@ -9,7 +9,8 @@ from onnx import TensorProto, helper
 
 from handfast.errors import HandfastError
 from handfast.export.card import CARD_KEY
-from handfast.runtime.model import IN_GREY, Model, ModelCard, load_model, read_card
+from handfast.packaged import IN_GREY
+from handfast.runtime.model import Model, ModelCard, load_model, read_card
 from handfast.sensors.images import normalise_exposure
 from handfast.sensors.sources import open_source
 

@@ -13,12 +13,12 @@ from handfast.export.dirnet import export_dirnet
 from handfast.models.ace import AceNet
 from handfast.models.dirnet import DIRNet
 from handfast.models.hourglass import HourglassEncoder
-from handfast.runtime.model import PACKAGED
+from handfast.packaged import COLOUR_FINDER, DEFAULT_MODEL, PACKAGED
 from handfast.sensors.sources import open_source
 from handfast.structures import Frame, HandPose
 from handfast.tracking.crop_tracker import CropTracker
-from handfast.tracking.opening import COLOUR_FINDER, open_tracker
-from handfast.tracking.tracker import DEFAULT_MODEL, Tracker
+from handfast.tracking.opening import open_tracker
+from handfast.tracking.tracker import Tracker
 
 CARD = {
     "name": "dirnet-narrow",

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from handfast.data.benchmarks import BENCH_RGB
+from handfast.packaged import COLOUR_FINDER
 from handfast.sensors.views import hand_size_px
 from handfast.structures import Frame
-from handfast.tracking.opening import COLOUR_FINDER, open_tracker
+from handfast.tracking.opening import open_tracker
 from handfast.tracking.tracker import Tracker
 
 FRAMES = 6

@@ -12,9 +12,10 @@ from torch import nn
 from handfast.bench.measure import threads_used
 from handfast.bench.silence import silence
 from handfast.models import MODELS
+from handfast.packaged import PACKAGED
 from handfast.runtime.ace import AceModel
 from handfast.runtime.dirnet import RefinementModel
-from handfast.runtime.model import PACKAGED, ModelCard
+from handfast.runtime.model import ModelCard
 from handfast.training.checkpoint import load_checkpoint
 from handfast.training.loop import model_card
 from handfast.training.recipe import Recipe

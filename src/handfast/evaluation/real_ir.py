@@ -18,6 +18,7 @@ import numpy as np
 from handfast.errors import HandfastError
 from handfast.files import check_ending, write_whole
 from handfast.geometry import Camera
+from handfast.packaged import DEFAULT_MODEL
 from handfast.runtime.model import load_model
 from handfast.sensors.sources import open_source
 from handfast.skeleton import FINGERS, HAND21
@@ -86,7 +87,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--model", default="tofnet-hand21")
+    parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--overlay", type=Path, help="write a contact sheet of the frames here")
     options = parser.parse_args()

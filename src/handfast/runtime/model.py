@@ -15,13 +15,10 @@ import onnxruntime
 
 from handfast.errors import HandfastError
 from handfast.export.card import CARD_KEY
+from handfast.packaged import DEFAULT_MODEL, ON_IMAGES, PACKAGED
 from handfast.sensors.images import as_floats
 from handfast.skeleton import SKELETONS, Skeleton
 
-# On whole grey images, with C in 8-bit integers too; then the others.
-IN_GREY = ("tofnet-hand21", "tofnet-tof8")
-ON_IMAGES = (*IN_GREY, "tofnet-rgb")
-PACKAGED = (*ON_IMAGES, "dense-hand21", "dirnet", "ace")
 BACKENDS = ("c", "onnxruntime")
 # Families that run on crops, and what they are called.
 ON_CROPS = {"dense": "dense regression", "dirnet": "DIR-Net", "ace": "ACE"}
@@ -116,7 +113,7 @@ class Model:
         return both, (visibility[:n] + visibility[n:, ::-1]) / 2
 
 
-def load_model(name_or_path: str | Path = PACKAGED[0], backend: str | None = None) -> Model:
+def load_model(name_or_path: str | Path = DEFAULT_MODEL, backend: str | None = None) -> Model:
     """A packaged model by name, or an .onnx file exported by handfast.
 
     backend: one of ``BACKENDS``, None for the fastest that there is, c. Where c has no compiler, or no kernel

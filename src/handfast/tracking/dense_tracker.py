@@ -22,7 +22,7 @@ from handfast.sensors.images import measured_depth_m
 from handfast.sensors.sources import open_source
 from handfast.skeleton import SIDES, Skeleton
 from handfast.structures import Frame, HandPose
-from handfast.tracking.finds import MOST_HANDS
+from handfast.tracking.finds import MOST_HANDS, SIDE_MEMORY
 from handfast.tracking.tracker import Tracker
 
 SKIN_TO_MIDDLE_MM = 12.0  # the finder tells the depth of skin
@@ -42,7 +42,6 @@ SAME_HAND_MM = 60.0  # between the middles of two finds that are one hand
 # before.
 STEADY_MM, JUMP_MM = 18.0, 20.0
 FIND_EVERY = 10  # frames, while a hand is followed and another may come
-SIDE_MEMORY = 0.8  # how much of the evidence for a side lasts to the next frame
 # Evidence for a side as a logit, as it was on synthetic people that nobody was trained on: so many times the
 # logarithm of how much surer the joints are seen that way round, and what the finder says.
 SURER_LOGITS, FINDER_LOGIT = 20.0, 1.2

@@ -23,6 +23,7 @@ SHARP_IN_COLOUR, SHARPNESS_MEMORY = 0.38, 0.9
 SURE_IN_COLOUR = 0.55
 # Nets are trained on as many left hands as right ones; people hold up the right one three times of four.
 RIGHT_PRIOR_LOGIT = 1.0
+SIDE_MEMORY = 0.8  # how much of the evidence for a side lasts to the next frame
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,15 +3,14 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Union
 
+from handfast.packaged import COLOUR_FINDER, DEFAULT_MODEL
 from handfast.runtime.model import BACKENDS, ON_CROPS
 from handfast.runtime.opening import family_of, open_network
 from handfast.tracking.crop_tracker import CropTracker
-from handfast.tracking.tracker import DEFAULT_MODEL, Tracker
+from handfast.tracking.tracker import Tracker
 
 if TYPE_CHECKING:
     from handfast.tracking.dense_tracker import DenseTracker
-
-COLOUR_FINDER = "tofnet-rgb"
 
 
 def open_tracker(

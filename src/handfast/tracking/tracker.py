@@ -15,6 +15,7 @@ from handfast.codecs import decode_expected, decode_probabilities, input_to_map,
 from handfast.errors import HandfastError
 from handfast.geometry import Camera, apply_affine, crop_affine, fit_affine, invert_affine
 from handfast.hand_model.outline import expected_from_others, load_outline_prior
+from handfast.packaged import DEFAULT_MODEL
 from handfast.runtime.lifting import in_palm, lift
 from handfast.runtime.model import Model, load_model
 from handfast.sensors.images import measured_depth_m, normalise_exposure, proximity_image
@@ -25,6 +26,7 @@ from handfast.structures import Frame, HandPose
 from handfast.tracking.finds import (
     MOST_HANDS,
     SAME_HAND,
+    SIDE_MEMORY,
     SURE,
     Find,
     apart,
@@ -37,7 +39,6 @@ from handfast.tracking.finds import (
 )
 from handfast.tracking.looks import Look, cells_near, fused
 
-DEFAULT_MODEL = "tofnet-hand21"
 Run = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 FOUND = VISIBLE = 0.5  # probability at which a hand counts as found, and a key-point as visible
@@ -53,7 +54,6 @@ ROUGH_FINDS, IDEAS = 14, 12  # as many are looked at closely
 FIRST_LOOKS = tuple((turn, zoom) for zoom in (1.0, 0.6) for turn in (0.0, np.pi / 2, np.pi, -np.pi / 2))
 # Centres, in shares of the frame, of the parts that are searched for small hands.
 PARTS = tuple((x, y) for y in (0.3, 0.7) for x in (0.25, 0.5, 0.75))
-SIDE_MEMORY = 0.8  # how much of the evidence for a side lasts to the next frame
 
 
 class Tracker:

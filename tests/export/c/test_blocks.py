@@ -24,7 +24,8 @@ from handfast.export.c.emit import emit
 from handfast.export.c.fusion import Block, Conv, fuse
 from handfast.export.c.network import read_network
 from handfast.export.c.targets import TARGETS
-from handfast.runtime.model import IN_GREY, read_model
+from handfast.packaged import IN_GREY
+from handfast.runtime.model import read_model
 
 SHAPE = Shape(kernel=1, dilation=1, inputs=8, outputs=8, is_whole=False, width=32)
 PIXEL = Shape(kernel=1, dilation=1, inputs=64, outputs=44, is_whole=False, width=1, is_pixel=True)

@@ -8,7 +8,8 @@ import pytest
 from handfast.errors import HandfastError
 from handfast.export.c.fusion import Conv, Plain, Stem, UpsampleDepthwise, fuse, reads
 from handfast.export.c.network import Add, Convolution, Shuffle, read_network
-from handfast.runtime.model import IN_GREY, read_model
+from handfast.packaged import IN_GREY
+from handfast.runtime.model import read_model
 
 
 @pytest.mark.parametrize("name", IN_GREY)

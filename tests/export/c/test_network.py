@@ -10,7 +10,8 @@ from handfast.compression.floats import run_floats
 from handfast.errors import HandfastError
 from handfast.export.c.folder import write_c
 from handfast.export.c.network import Convolution, GlobalMax, Shuffle, Upsample, read_network, sources_of
-from handfast.runtime.model import IN_GREY, load_model, read_model
+from handfast.packaged import IN_GREY
+from handfast.runtime.model import load_model, read_model
 
 
 @pytest.mark.parametrize(("name", "keypoints"), [("tofnet-tof8", 8), ("tofnet-hand21", 21)])

@@ -7,7 +7,8 @@ from handfast.export.c.fusion import fuse
 from handfast.export.c.network import read_network
 from handfast.export.c.plan import ALIGNED, LONGEST_VECTOR, SLACK, Place, plan_arena
 from handfast.export.c.schedule import Rows
-from handfast.runtime.model import IN_GREY, read_model
+from handfast.packaged import IN_GREY
+from handfast.runtime.model import read_model
 
 
 def planned(content, limit_bytes=None):

@@ -13,7 +13,8 @@ from handfast.export.c.network import Concat, GlobalMax, MaxPool, read_network
 from handfast.export.c.plan import BEFORE_LAST, SCRATCH, plan_arena
 from handfast.export.c.schedule import Clear, Copy, Rows, Run
 from handfast.export.c.targets import TARGETS
-from handfast.runtime.model import IN_GREY, read_model
+from handfast.packaged import IN_GREY
+from handfast.runtime.model import read_model
 
 NOISE, ZERO = -2, -1
 
