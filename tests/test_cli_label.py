@@ -128,6 +128,39 @@ def test_depth_is_written_as_it_came_with_its_unit_and_camera(clips, label):
         assert sample.frame.depth_unit_mm == 0.25
 
 
+def test_what_breaks_off_leaves_no_images(clips, label, monkeypatch):
+    class Interrupted(StubTracker):
+        def track(self, source):
+            for number, tracked in enumerate(super().track(source)):
+                if number == 5:
+                    raise KeyboardInterrupt
+                yield tracked
+
+    monkeypatch.setattr("handfast.tracking.tracker.Tracker", Interrupted)
+    assert label("grey", "--out", "mine")[0] != 0
+    assert not list((clips / "mine").rglob("*.png"))
+    monkeypatch.setattr("handfast.tracking.tracker.Tracker", StubTracker)
+    assert label("grey", "--out", "mine", "--count", 2)[0] == 0
+    (clips / "more" / "images").mkdir(parents=True)
+    shutil.copy("grey/0.png", "more/images/000777.png")
+    code, _, stderr = label("grey", "--out", "more")
+    assert code == 2 and "holds images already" in stderr
+
+
+def test_16_bit_infrared_is_labelled_as_the_network_sees_it(clips, label):
+    assert label("depth", "--out", "mine", "--count", 1, "--infrared")[0] == 0
+    (sample,) = open_coco(clips / "mine", "all")
+    assert sample.frame.amplitude.max() == 255 and sample.frame.depth is None
+
+
+def test_it_is_said_that_colour_becomes_grey(clips, label):
+    for index in range(2):
+        cv2.imwrite(f"empty/{index}.png", np.full((HEIGHT, WIDTH, 3), (20, 60, 200), np.uint8))
+    code, _, stderr = label("empty", "--out", "mine")
+    assert code == 0 and stderr.startswith("note: these frames are in colour, which tofnet-hand21 sees")
+    assert label("empty", "--out", "coloured", "--model", "tofnet-rgb")[2] == ""
+
+
 @pytest.mark.parametrize(
     "options, expected",
     [([], list(range(12))), (["--count", 4], [0, 4, 7, 11]), (["--every", 5], [0, 5, 10])],

@@ -222,10 +222,10 @@ def test_track_a_camera_until_it_is_enough(
     monkeypatch.setattr("handfast.sensors.sources.CameraSource", EightTimesASecond)
     handler, out = signal.getsignal(signal.SIGINT), tmp_path / "out"
     code, stdout, stderr = handfast_command("track", "camera:0", "--out", out, "--json", *options)
-    assert code == 0 and stderr.startswith("note: these frames are in colour") and stderr.count("\n") == 1
+    assert (code, stderr) == (0, "")
     assert signal.getsignal(signal.SIGINT) is handler
     summary = json.loads(stdout)
-    assert summary["source"] == "camera:0"
+    assert (summary["source"], summary["model"]) == ("camera:0", "tofnet-rgb")  # it is in colour
     monkeypatch.undo()
     records = [json.loads(line) for line in (out / "hands.jsonl").read_text().splitlines()]
     video = cv2.VideoCapture(str(out / "overlay.mp4"))
@@ -272,6 +272,57 @@ def test_a_second_interrupt_breaks_off(tmp_path, handfast_command, monkeypatch):
     assert not files_below(tmp_path)
 
 
+def test_a_clip_that_is_interrupted_leaves_the_frames_so_far(clips, tmp_path, handfast_command, monkeypatch):
+    class Interrupted(OneHandTracker):
+        def track(self, source):
+            for number, tracked in enumerate(super().track(source)):
+                if number == 1:
+                    signal.raise_signal(signal.SIGINT)
+                yield tracked
+
+    monkeypatch.setattr("handfast.tracking.opening.Tracker", Interrupted)
+    out = tmp_path / "out"
+    code, stdout, stderr = handfast_command("track", clips / "grey", "--out", out, "--json")
+    assert (code, json.loads(stdout)["frames"]) == (128 + signal.SIGINT, 2)
+    assert stderr == "note: interrupted; the results are of the first 2 frames\n"
+    assert len((out / "hands.jsonl").read_text().splitlines()) == 2
+    assert files_below(out) == {"hands.jsonl", "overlay.mp4", "contact_sheet.png"}
+
+
+def test_hands_of_an_impossible_size_are_said(clips, tmp_path, handfast_command, monkeypatch):
+    class Sized(OneHandTracker):
+        wrong_size = 1.54
+
+    monkeypatch.setattr("handfast.tracking.opening.Tracker", Sized)
+    _, _, stderr = handfast_command("track", clips / "grey", "--out", tmp_path / "out")
+    assert stderr == (
+        "note: what looks like hands is 1.5 times as large as they are; check --depth-unit-mm and "
+        "--intrinsics fx,fy,cx,cy\n"
+    )
+
+
+def test_what_is_skipped_is_said_even_if_nothing_is_left(tmp_path, handfast_command, one_hand_tracker):
+    (tmp_path / "clip").mkdir()
+    picture = cv2.imencode(".png", np.zeros((24, 32), np.uint8))[1].tobytes()
+    (tmp_path / "clip" / "0.png").write_bytes(picture[:-20])
+    arguments = ["track", tmp_path / "clip", "--out", tmp_path / "out", "--skip-bad-frames"]
+    code, _, stderr = handfast_command(*arguments)
+    assert code == 2 and stderr.startswith("skipped: 0.png: PNG is cut off")
+    assert stderr.count("\n") == 2 and "error: expected one frame or more" in stderr
+
+
+def test_16_bit_infrared(tmp_path, handfast_command, one_hand_tracker):
+    (tmp_path / "clip").mkdir()
+    picture = np.random.default_rng(0).integers(0, 4095, (24, 32), np.uint16)
+    cv2.imwrite(str(tmp_path / "clip" / "ir_7.png"), picture)
+    arguments = ["track", tmp_path / "clip", "--out", tmp_path / "out"]
+    code, _, stderr = handfast_command(*arguments)
+    assert code == 2 and "--infrared" in stderr
+    assert handfast_command(*arguments, "--infrared")[0] == 0
+    record = json.loads((tmp_path / "out" / "hands.jsonl").read_text())
+    assert (record["index"], record["file"]) == (0, "ir_7.png")
+
+
 def test_hands_that_are_not_sure_enough_are_left_out(clips, tmp_path, handfast_command, monkeypatch):
     class Wavering(OneHandTracker):
         def track(self, source):
@@ -299,13 +350,14 @@ def test_track_the_beginning_of_a_clip(clips, tmp_path, handfast_command, one_ha
 
 
 def test_colour_that_a_model_does_not_see_is_said_once(colour_clip, tmp_path, handfast_command):
-    _, _, grey = handfast_command("track", colour_clip, "--out", tmp_path / "a", "--frames", "2")
+    options = ["--out", tmp_path / "a", "--frames", "2"]
+    _, _, grey = handfast_command("track", colour_clip, *options, "--model", "tofnet-hand21")
     assert grey == (
         "note: these frames are in colour, which tofnet-hand21 sees as grey; for colour give --model "
         "tofnet-rgb, dirnet or ace\n"
     )
-    for model in ("tofnet-rgb", "ace"):
-        options = ["--out", tmp_path / model, "--frames", "1", "--model", model]
+    for model in ([], ["--model", "ace"]):
+        options = ["--out", tmp_path / "b", "--frames", "1", *model]
         assert handfast_command("track", colour_clip, *options)[2] == ""
     options = ["--out", tmp_path / "dense", "--model", "dense-hand21"]
     said = handfast_command("track", colour_clip, *options)[2]

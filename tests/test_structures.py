@@ -39,6 +39,8 @@ def test_depth_m_scales_by_the_unit_and_keeps_holes():
     assert depth_m.dtype == np.float32
     assert depth_m[0, 0] == 0
     np.testing.assert_allclose(depth_m[1:], 0.3, rtol=1e-6)
+    depth[0, 1] = 65535  # what some sensors write for no value
+    assert Frame(0, 0.0, depth=depth, depth_unit_mm=0.125).depth_m()[0, 1] == 0
 
 
 @pytest.mark.parametrize(
@@ -51,6 +53,9 @@ def test_depth_m_scales_by_the_unit_and_keeps_holes():
         ({"depth": DEPTH.astype(np.float32)}, "depth: expected uint16"),
         ({"depth": DEPTH, "depth_unit_mm": 0.0}, "depth_unit_mm must be > 0"),
         ({"depth": DEPTH, "depth_unit_mm": float("nan")}, "depth_unit_mm must be > 0"),
+        ({"depth": DEPTH, "depth_unit_mm": float("inf")}, "depth_unit_mm must be > 0 and finite"),
+        ({"amplitude": np.zeros((0, 5), np.uint8)}, r"expected an image with pixels, got \(0, 5\)"),
+        ({"amplitude": DEPTH}, "amplitude: expected 8 bits, got 16; handfast.infrared_image makes"),
         ({"amplitude": AMPLITUDE, "depth": DEPTH[1:]}, r"expected uint16 \(48, 64\), got uint16 \(47, 64\)"),
         ({"colour": AMPLITUDE}, r"colour: expected uint8 \(any, any, 3\)"),
         ({"depth": DEPTH, "colour": np.zeros((2, 3, 3), np.uint8)}, r"colour is \(2, 3\), .* \(48, 64\)"),

@@ -13,8 +13,10 @@ from rich.table import Table
 
 from handfast.errors import HandfastError
 from handfast.files import write_whole
+from handfast.packaged import COLOUR_FINDER, DEFAULT_MODEL
 
 if TYPE_CHECKING:
+    from handfast.sensors.frame_source import FrameSource
     from handfast.structures import HandSample
 
 # As in cli.py, what loads slowly is imported where it is needed.
@@ -24,10 +26,15 @@ T = TypeVar("T")
 SHEET_PICTURE_PX = (480, 360)
 
 Source = Annotated[
-    str, typer.Argument(help="Folder of PNGs, video file, or recording (.zip).", metavar="SOURCE")
+    str, typer.Argument(help="Folder of PNGs or JPEGs, video file, or recording (.zip).", metavar="SOURCE")
 ]
 Model = Annotated[
-    str, typer.Option(help="Packaged model, or what handfast export wrote.", metavar="NAME|PATH")
+    str | None,
+    typer.Option(
+        help="Packaged model, or what handfast export wrote.",
+        metavar="NAME|PATH",
+        show_default=f"{COLOUR_FINDER} in colour, else {DEFAULT_MODEL}",
+    ),
 ]
 Backend = Annotated[
     str | None,
@@ -59,10 +66,18 @@ DepthUnit = Annotated[
     float | None,
     typer.Option(help="Millimetres of one depth step; needed for 16-bit depth PNGs.", metavar="MM"),
 ]
+Infrared = Annotated[
+    bool, typer.Option("--infrared", help="16-bit PNGs are infrared or amplitude, not depth.")
+]
 SkipBadFrames = Annotated[
     bool, typer.Option("--skip-bad-frames", help="Leave out frames that cannot be read.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line of stdout.")]
+
+
+def model_for(source: "FrameSource", model: str | None) -> str:
+    """The model asked for, or else the one for what the source shows."""
+    return model or (COLOUR_FINDER if source.in_colour() else DEFAULT_MODEL)
 
 
 def parse_intrinsics(text: str | None) -> tuple[float, ...] | None:

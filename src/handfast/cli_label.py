@@ -1,6 +1,7 @@
 """``handfast label``: frames of a recording, labelled by the tracker, for people to correct and train on."""
 
 import json
+import shutil
 import sys
 from collections.abc import Container, Iterator
 from dataclasses import replace
@@ -13,9 +14,9 @@ import typer
 
 from handfast.cli_common import (
     DepthUnit,
+    Infrared,
     Intrinsics,
     Json,
-    Model,
     SkipBadFrames,
     Source,
     parse_intrinsics,
@@ -25,7 +26,7 @@ from handfast.cli_common import (
 )
 from handfast.errors import HandfastError
 from handfast.files import write_whole
-from handfast.packaged import DEFAULT_MODEL
+from handfast.packaged import COLOUR_FINDER, DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from handfast.sensors.frame_source import FrameSource
@@ -59,9 +60,12 @@ def label(
     every: Annotated[
         int | None, typer.Option(help="Instead of --count, one in so many frames.", metavar="N")
     ] = None,
-    model: Model = DEFAULT_MODEL,
+    model: Annotated[
+        str, typer.Option(help="Network on whole images, such as tofnet-rgb in colour.", metavar="NAME|PATH")
+    ] = DEFAULT_MODEL,
     intrinsics: Intrinsics = None,
     depth_unit_mm: DepthUnit = None,
+    infrared: Infrared = False,
     skip_bad_frames: SkipBadFrames = False,
     as_json: Json = False,
 ) -> None:
@@ -84,10 +88,13 @@ def label(
         raise HandfastError(f"{out}: the labels would mix with the source; choose another --out")
     if (out / ANNOTATIONS).exists():
         raise HandfastError(f"{out / ANNOTATIONS}: is there already, maybe corrected; choose another --out")
+    if next((out / "images").glob("*"), None):
+        raise HandfastError(f"{out / 'images'}: holds images already, which would mix; choose another --out")
     frames = open_source(
         source,
         intrinsics=parse_intrinsics(intrinsics),
         depth_unit_mm=depth_unit_mm,
+        infrared=infrared,
         skip_bad_frames=skip_bad_frames,
     )
     if isinstance(frames, CameraSource):
@@ -99,11 +106,21 @@ def label(
             f"--model: expected one of the 21 key-points of hand21, which training needs, got {model} of "
             f"{network.skeleton.name}"
         )
+    if frames.in_colour() and not network.card.in_colour:
+        print(
+            f"note: these frames are in colour, which {model} sees and is trained on as grey; to train "
+            f"a network in colour give --model {COLOUR_FINDER}",
+            file=sys.stderr,
+        )
     named = _labelled(Tracker(network), frames, picked, network.card.in_colour)
     first = next(named, None)
     if first is None:
         raise HandfastError(f"{source}: expected one frame or more, got none; check the source")
-    write_annotated(out / ANNOTATIONS, out / "images", chain([first], named))
+    try:
+        write_annotated(out / ANNOTATIONS, out / "images", chain([first], named))
+    except BaseException:  # Ctrl-C too: without annotations these would pass for frames without hands
+        shutil.rmtree(out / "images", ignore_errors=True)
+        raise
     write_whole(out / CVAT_LABELS, cvat_labels().encode())
     written = open_coco(out / ANNOTATIONS, "all")
     shown = spread(len(written), SHEET_PICTURES)

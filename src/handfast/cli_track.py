@@ -18,10 +18,12 @@ from handfast.cli_common import (
     Backend,
     DepthUnit,
     Gate,
+    Infrared,
     Intrinsics,
     Json,
     Model,
     SkipBadFrames,
+    model_for,
     parse_intrinsics,
     print_facts,
     with_bar,
@@ -51,16 +53,18 @@ def track(
     source: Annotated[
         str,
         typer.Argument(
-            help="Folder of PNGs, video file, recording (.zip), or a camera: camera:0, camera:1.",
+            help="Folder of PNGs or JPEGs, video file, recording (.zip), or a camera: camera:0, camera:1, "
+            "http://..., rtsp://...",
             metavar="SOURCE",
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the results.", metavar="DIR")],
-    model: Model = DEFAULT_MODEL,
+    model: Model = None,
     backend: Backend = None,
     gate: Gate = None,
     intrinsics: Intrinsics = None,
     depth_unit_mm: DepthUnit = None,
+    infrared: Infrared = False,
     fps: Annotated[
         float | None,
         typer.Option(
@@ -80,11 +84,11 @@ def track(
     skip_bad_frames: SkipBadFrames = False,
     live: Annotated[
         bool,
-        typer.Option("--live", help="Watch it in Rerun's viewer meanwhile (pip install 'handfast[live]')."),
+        typer.Option("--live", help="Watch it in Rerun's viewer meanwhile (pip install 'handfast\\[live]')."),
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Track the hands of a clip, or before a camera until Ctrl-C.
+    """Track the hands of a clip, or before a camera, to its end or until Ctrl-C.
 
     The results are hands.jsonl (the key-points, a line a frame),
     overlay.mp4 (the clip with the hands drawn over it)
@@ -98,10 +102,11 @@ def track(
         source,
         intrinsics=parse_intrinsics(intrinsics),
         depth_unit_mm=depth_unit_mm,
+        infrared=infrared,
         fps=fps,
         skip_bad_frames=skip_bad_frames,
     )
-    _track(opened, out, model, backend, gate, as_json, frames, seconds, min_score, live)
+    _track(opened, out, model_for(opened, model), backend, gate, as_json, frames, seconds, min_score, live)
 
 
 def demo(
@@ -146,22 +151,27 @@ def _track(
     total = min(filter(None, (length_hint(source), frames)), default=None)
     # Unwinds as an error does, so that what is half written is taken away.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    with writer, _first_interrupt_noted(is_live) as interrupted:
-        taken = takewhile(lambda frame: not interrupted(), _beginning(source, frames, seconds))
-        if tracker.model.card.input.get("image", "").startswith("amplitude"):
-            taken = _saying_that_colour_is_lost(taken, model)
-        found = _sure_ones(with_bar(tracker.track(taken), "tracking", total), min_score)
-        if viewer:
-            found = shown(found, tracker.model.skeleton, viewer)
-        counts = write_results(found, writer)
+    try:
+        with writer, _first_interrupt_noted() as interrupted:
+            taken = takewhile(lambda frame: not interrupted(), _beginning(source, frames, seconds))
+            if tracker.model.card.input.get("image", "").startswith("amplitude"):
+                taken = _saying_that_colour_is_lost(taken, model)
+            found = _sure_ones(with_bar(tracker.track(taken), "tracking", total), min_score)
+            if viewer:
+                found = shown(found, tracker.model.skeleton, viewer)
+            counts = write_results(found, writer)
+    finally:
+        for file, reason in source.skipped:
+            print(f"skipped: {file}: {reason}", file=sys.stderr)
+    broken_off = interrupted() and not is_live
+    if broken_off:
+        print(f"note: interrupted; the results are of the first {counts.frames} frames", file=sys.stderr)
     if is_live and source.stopped:
         print(f"note: {source.name} gave no more pictures", file=sys.stderr)
-    for file, reason in source.skipped:
-        print(f"skipped: {file}: {reason}", file=sys.stderr)
-    if counts.frames_with_hand == 0 and (size := getattr(tracker, "wrong_size", None)):
+    if size := getattr(tracker, "wrong_size", None):
         print(
-            f"note: what looked like hands was {size:.2g} times as large as one; check --depth-unit-mm and "
-            "--intrinsics",
+            f"note: what looks like hands is {size:.2g} times as large as they are; check --depth-unit-mm "
+            "and --intrinsics fx,fy,cx,cy",
             file=sys.stderr,
         )
     facts = asdict(counts)
@@ -183,6 +193,8 @@ def _track(
         print(json.dumps(summary))
     else:
         _print_summary(summary, "fine encoder" if isinstance(tracker.model, AceModel) else "loops")
+    if broken_off:
+        raise typer.Exit(128 + signal.SIGINT)
 
 
 def _beginning(source: "Iterable[Frame]", frames: int | None, seconds: float | None) -> "Iterator[Frame]":
@@ -218,8 +230,8 @@ def _sure_ones(
 
 
 @contextmanager
-def _first_interrupt_noted(is_live: bool) -> Iterator[Callable[[], bool]]:
-    """Tells whether Ctrl-C was pressed, where that is how to end: before a camera. The second breaks off."""
+def _first_interrupt_noted() -> Iterator[Callable[[], bool]]:
+    """Tells whether Ctrl-C was pressed: what there is by then is written. The second breaks off."""
     pressed = False
     usual = signal.getsignal(signal.SIGINT)
 
@@ -228,8 +240,7 @@ def _first_interrupt_noted(is_live: bool) -> Iterator[Callable[[], bool]]:
         pressed = True
         signal.signal(signal.SIGINT, usual)
 
-    if is_live:
-        signal.signal(signal.SIGINT, note)
+    signal.signal(signal.SIGINT, note)
     try:
         yield lambda: pressed
     finally:

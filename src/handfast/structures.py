@@ -1,5 +1,6 @@
 """What travels between the parts: a sensor frame, a hand's label, a hand as found. Checked once, here."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ from handfast.geometry import Camera
 from handfast.skeleton import HAND21, SIDES, Skeleton
 
 KEY_POSES = ("ok", "open_hand", "pinch", "c", "fist", "l", "point", "thumbs_up", "other")
+NO_DEPTH = 2**16 - 1  # beyond what can be told: some sensors' other way to say that there is no value
 ORIENTATIONS = 8  # classes of 45 degrees of pronation, 0 = palm to the camera
 
 
@@ -37,9 +39,10 @@ class Frame:
     """One moment of one sensor.
 
     amplitude: (H, W) uint8, infrared or time-of-flight amplitude; None for a depth-only sensor.
-    depth: (H, W) uint16 in units of ``depth_unit_mm``, 0 = no value; None for an amplitude-only sensor.
+    depth: (H, W) uint16 in units of ``depth_unit_mm``, 0 or 65535 = no value; None for an amplitude-only
+    sensor.
     camera: needed with depth, to lift key-points to 3D. colour: (H, W, 3) uint8, red, green, blue; None where
-    the sensor has none.
+    the sensor has none. file: what it was read from, None where it has no file of its own.
     """
 
     index: int
@@ -49,6 +52,7 @@ class Frame:
     depth_unit_mm: float = 1.0
     camera: Camera | None = None
     colour: np.ndarray | None = None
+    file: str | None = None
 
     def __post_init__(self) -> None:
         if self.amplitude is None and self.depth is None and self.colour is None:
@@ -60,15 +64,22 @@ class Frame:
                     f"frame {self.index}: colour is {self.colour.shape[:2]}, the other image {self.shape}"
                 )
         if self.amplitude is not None:
+            if getattr(self.amplitude, "dtype", None) == np.uint16:
+                raise HandfastError(
+                    f"frame {self.index}: amplitude: expected 8 bits, got 16; handfast.infrared_image makes "
+                    "8 of them"
+                )
             _check_array(f"frame {self.index}: amplitude", self.amplitude, np.uint8, (None, None))
         if self.depth is not None:
             _check_array(f"frame {self.index}: depth", self.depth, np.uint16, (None, None))
-            if not self.depth_unit_mm > 0:
+            if not 0 < self.depth_unit_mm < math.inf:
                 raise HandfastError(
-                    f"frame {self.index}: depth_unit_mm must be > 0, got {self.depth_unit_mm}"
+                    f"frame {self.index}: depth_unit_mm must be > 0 and finite, got {self.depth_unit_mm}"
                 )
         if self.amplitude is not None and self.depth is not None:
             _check_array(f"frame {self.index}: depth", self.depth, np.uint16, self.amplitude.shape)
+        if not all(self.shape):
+            raise HandfastError(f"frame {self.index}: expected an image with pixels, got {self.shape}")
         if self.camera is not None and (self.camera.height, self.camera.width) != self.shape:
             raise HandfastError(
                 f"frame {self.index}: camera is {self.camera.width} x {self.camera.height}, "
@@ -83,7 +94,9 @@ class Frame:
 
     def depth_m(self) -> np.ndarray:
         """(H, W) float32 metres, 0 = no value."""
-        return self.depth.astype(np.float32) * np.float32(self.depth_unit_mm * 1e-3)
+        depth_m = self.depth.astype(np.float32) * np.float32(self.depth_unit_mm * 1e-3)
+        depth_m[self.depth == NO_DEPTH] = 0
+        return depth_m
 
 
 @dataclass(frozen=True, eq=False)

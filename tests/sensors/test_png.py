@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from handfast.errors import HandfastError
-from handfast.sensors.png import PngHeader, decode, read_header
+from handfast.sensors.png import PictureHeader, decode, read_header
 
 
 def png(image):
@@ -17,7 +17,7 @@ def png(image):
 def test_what_was_written_is_decoded_to_the_bit(dtype, shape, kind):
     image = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, shape, dtype=dtype)
     header = read_header(png(image)[:26])
-    assert header == PngHeader(kind, 8, 6) and str(header) == f"{kind} of 8 x 6 px"
+    assert header == PictureHeader(kind, 8, 6) and str(header) == f"{kind} of 8 x 6 px"
     decoded = decode(png(image), header)
     assert decoded.dtype == dtype
     np.testing.assert_array_equal(decoded, image)

@@ -1,4 +1,7 @@
 import operator
+import re
+import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -8,6 +11,7 @@ from hypothesis import strategies as st
 
 from handfast.errors import HandfastError
 from handfast.geometry import Camera
+from handfast.sensors.images import infrared_image
 from handfast.sensors.sources import CameraSource, open_source
 
 INTRINSICS = (300.0, 310.0, 15.5, 11.5)
@@ -20,6 +24,10 @@ def grey(seed: int, dtype=np.uint8, shape=(24, 32)) -> np.ndarray:
 
 def png(image: np.ndarray) -> bytes:
     return cv2.imencode(".png", image)[1].tobytes()
+
+
+def jpeg(image: np.ndarray) -> bytes:
+    return cv2.imencode(".jpg", image)[1].tobytes()
 
 
 def fill(folder, images) -> None:
@@ -59,6 +67,88 @@ def test_colour_comes_with_its_grey(tmp_path):
     assert black.colour.shape == (24, 32, 3) and not black.amplitude.any()
 
 
+def test_transparency_and_how_to_turn_a_png_are_left_out(tmp_path):
+    with_alpha = grey(1, shape=(24, 32, 4))
+    turned = png(PICTURE)
+    chunk = b"eXIf" + b"MM\0*\0\0\0\x08\0\1\x01\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0"
+    chunk = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    (tmp_path / "0.png").write_bytes(png(with_alpha))
+    (tmp_path / "1.png").write_bytes(turned[:33] + chunk + turned[33:])
+    (tmp_path / "2.png").write_bytes(grey_png_with_alpha(grey(2)))
+    first, second, third = open_source(tmp_path)
+    np.testing.assert_array_equal(first.colour, with_alpha[..., 2::-1])
+    np.testing.assert_array_equal(second.colour, PICTURE[..., ::-1])
+    np.testing.assert_array_equal(third.amplitude, grey(2))
+    assert third.colour is None
+
+
+def grey_png_with_alpha(image: np.ndarray) -> bytes:
+    """OpenCV writes none."""
+    height, width = image.shape
+    rows = np.dstack([image, np.full_like(image, 90)]).reshape(height, 2 * width)
+    header = struct.pack(">IIBBBBB", width, height, 8, 4, 0, 0, 0)
+    data = zlib.compress(np.pad(rows, ((0, 0), (1, 0))).tobytes())
+    chunks = [b"IHDR" + header, b"IDAT" + data, b"IEND"]
+    packed = [struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in chunks]
+    return b"".join([b"\x89PNG\r\n\x1a\n", *packed])
+
+
+def test_infrared_of_16_bits_is_scaled_to_8(tmp_path):
+    images = [np.minimum(grey(i, np.uint16), 4095) // (1 + i) for i in range(2)]
+    fill(tmp_path, images)
+    source = open_source(tmp_path, infrared=True, intrinsics=INTRINSICS)
+    for frame, image in zip(source, images, strict=True):
+        np.testing.assert_array_equal(frame.amplitude, infrared_image(image))
+        assert frame.depth is None and frame.camera == CAMERA
+    with pytest.raises(HandfastError, match="--infrared if they are infrared"):
+        open_source(tmp_path)
+    with pytest.raises(HandfastError, match="--depth-unit-mm"):
+        open_source(tmp_path, infrared=True, depth_unit_mm=1.0)
+
+
+def test_pictures_of_two_sensors_in_one_folder_are_refused(tmp_path):
+    fill(tmp_path, [PICTURE, grey(0, np.uint16)])
+    with pytest.raises(HandfastError, match=r"1\.png: expected amplitude .* got depth .*folder of its own"):
+        list(open_source(tmp_path))
+
+
+def test_folders_in_a_folder_are_named(tmp_path):
+    (tmp_path / "depth").mkdir()
+    fill(tmp_path / "depth", [grey(0)])
+    with pytest.raises(HandfastError, match=r"found none; there are some in .*depth: give that"):
+        open_source(tmp_path)
+
+
+def test_frames_of_a_folder_are_known_by_their_files(tmp_path):
+    for number in (3, 10, 7):
+        (tmp_path / f"depth_{number}.png").write_bytes(png(grey(number)))
+    files = [frame.file for frame in open_source(tmp_path)]
+    assert files == ["depth_3.png", "depth_7.png", "depth_10.png"]
+
+
+@pytest.mark.parametrize("shape", [(24, 32), (24, 32, 3)])
+def test_a_folder_of_jpegs(tmp_path, shape):
+    images = [cv2.GaussianBlur(grey(i, shape=shape), (9, 9), 4) for i in range(3)]
+    for i, image in enumerate(images):
+        (tmp_path / f"{i}.jpg").write_bytes(jpeg(image))
+    for frame, image in zip(open_source(tmp_path), images, strict=True):
+        assert (frame.colour is None) == (image.ndim == 2)
+        seen = frame.amplitude if frame.colour is None else frame.colour[..., ::-1]
+        np.testing.assert_allclose(seen.astype(int), image, atol=25)
+    (tmp_path / "0.png").write_bytes(png(PICTURE))
+    assert len(open_source(tmp_path)) == 1  # PNGs, where there are some
+
+
+def test_whether_a_folder_is_in_colour_is_seen_in_its_pictures(tmp_path):
+    grey_as_colour = np.repeat(grey(0)[..., None], 3, axis=2)
+    fill(tmp_path, [grey_as_colour] * 3)
+    assert not open_source(tmp_path).in_colour()
+    fill(tmp_path, [grey_as_colour, PICTURE])
+    assert open_source(tmp_path).in_colour()
+    fill(tmp_path, [grey(0, np.uint16)] * 3)
+    assert not open_source(tmp_path, intrinsics=INTRINSICS, depth_unit_mm=1.0).in_colour()
+
+
 def test_depth_folder_keeps_every_bit(tmp_path):
     images = [grey(i, np.uint16) for i in range(3)]
     fill(tmp_path, images)
@@ -83,7 +173,7 @@ BAD_IMAGES = {
     "text": (b"not an image at all, but long enough", "not a PNG"),
     "16-bit": (png(grey(1, np.uint16)), "expected amplitude of 32 x 24 px .* got depth"),
     "16-bit colour": (png(grey(1, np.uint16, (24, 32, 3))), "got 16-bit RGB"),
-    "with alpha": (png(grey(1, shape=(24, 32, 4))), "got 8-bit RGB with alpha"),
+    "16-bit with alpha": (png(grey(1, np.uint16, (24, 32, 4))), "got 16-bit RGB with alpha"),
     "of another size": (
         png(grey(1, shape=(24, 31))),
         "expected amplitude of 32 x 24 px .* got amplitude of 31 x 24",
@@ -120,11 +210,11 @@ def test_bad_first_image(tmp_path):
     source = open_source(tmp_path, skip_bad_frames=True)
     assert [f.index for f in source] == [1]
     (tmp_path / "1.png").write_bytes(b"")
-    with pytest.raises(HandfastError, match="none of its 2 PNGs"):
+    with pytest.raises(HandfastError, match=r"none of its 2 images can be read; 0\.png: is not a PNG"):
         open_source(tmp_path, skip_bad_frames=True)
 
 
-PNG = png(grey(5))
+PNG, JPEG = png(grey(5)), jpeg(grey(5))
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
@@ -137,13 +227,34 @@ def test_no_damaged_png_is_ever_decoded(tmp_path, at, flip, cut):
     assert [f.index for f in source] == [0]
 
 
+@pytest.mark.parametrize("at", range(0, len(JPEG), 7))
+def test_no_cut_off_jpeg_is_ever_decoded(tmp_path, at):
+    (tmp_path / "0.jpg").write_bytes(JPEG)
+    (tmp_path / "1.jpg").write_bytes(JPEG[:at])
+    source = open_source(tmp_path, skip_bad_frames=True)
+    assert [f.index for f in source] == [0]
+    assert re.search("cut off|damaged", dict(source.skipped)["1.jpg"])
+
+
+def test_jpegs_are_turned_as_they_say_and_have_to_be_of_one_size(tmp_path):
+    (tmp_path / "0.jpg").write_bytes(jpeg(PICTURE))
+    tag = b"Exif\0\0MM\0*\0\0\0\x08\0\1\x01\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0"
+    app1 = b"\xff\xe1" + struct.pack(">H", len(tag) + 2) + tag
+    (tmp_path / "1.jpg").write_bytes(JPEG[:2] + app1 + JPEG[2:])
+    with pytest.raises(HandfastError, match=r"1\.jpg: expected amplitude of 32 x 24 px .* of 24 x 32 px"):
+        list(open_source(tmp_path))
+    (tmp_path / "0.jpg").unlink()
+    (frame,) = open_source(tmp_path)
+    assert frame.shape == (32, 24)
+
+
 def test_bad_places_and_options(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes.txt").write_text("FFmpeg would draw this text as a video")
     (tmp_path / "one.png").write_bytes(PNG)
     for path, expected in {
         "missing": "no such file or folder",
-        "empty": "expected a folder of PNG images, found none",
+        "empty": "expected a folder of PNGs or JPEGs, found none; give a",
         "notes.txt": "got a .txt file",
         "one.png": "expected a folder of PNGs.* got a .png file",
     }.items():
@@ -157,9 +268,11 @@ def test_bad_places_and_options(tmp_path):
         with pytest.raises(HandfastError, match=option):
             open_source(tmp_path, **{option: value})
     write_video(tmp_path / "clip.avi", 2)
-    for path in (tmp_path, tmp_path / "clip.avi", "camera:0"):
+    for path in (tmp_path, tmp_path / "clip.avi", "camera:0", "rtsp://nowhere/"):
         with pytest.raises(HandfastError, match="--depth-unit-mm is for folders of 16-bit PNGs"):
             open_source(path, depth_unit_mm=0.125)
+        with pytest.raises(HandfastError, match="--infrared is for folders of 16-bit PNGs"):
+            open_source(path, infrared=True)
     with pytest.raises(HandfastError, match="four numbers"):
         open_source(tmp_path, intrinsics=(1.0, 2.0, 3.0))
 
@@ -224,17 +337,71 @@ def test_unreadable_video(tmp_path, content):
 
 
 class Capture:
-    """A camera, as OpenCV opens one, that shows these pictures and then no more."""
+    """A camera or a video, as OpenCV opens one, that shows these pictures, at these times if it tells,
+    and then no more."""
 
-    def __init__(self, pictures, fps=25.0):
-        self.pictures, self.fps = iter(pictures), fps
+    def __init__(self, pictures, fps=25.0, times_ms=(), pixels=b"I420"):
+        self.pictures, self.fps, self.times_ms, self.pixels = iter(pictures), fps, iter(times_ms), pixels
+        self.time_ms = 0.0
 
     def read(self):
         picture = next(self.pictures, None)
+        self.time_ms = next(self.times_ms, 0.0)
         return picture is not None, picture
 
     def get(self, what):
-        return self.fps if what == cv2.CAP_PROP_FPS else 0.0
+        told = {
+            cv2.CAP_PROP_FPS: self.fps,
+            cv2.CAP_PROP_POS_MSEC: self.time_ms,
+            cv2.CAP_PROP_CODEC_PIXEL_FORMAT: float(int.from_bytes(self.pixels, "little", signed=True)),
+        }
+        return told.get(what, 0.0)
+
+    def release(self):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("times_ms", "expected_s"),
+    [
+        ((70.0, 103.5, 270.0, 303.5), [0.0, 0.0335, 0.2, 0.2335]),  # slower in the dark, as phones do
+        ((), [0.0, 0.04, 0.08, 0.12]),  # not told
+        ((0.0, 40.0, 40.0, 90.0), [0.0, 0.04, 0.08, 0.09]),  # told twice
+    ],
+)
+def test_frames_of_a_video_have_the_times_that_it_tells(monkeypatch, tmp_path, times_ms, expected_s):
+    (tmp_path / "clip.mp4").touch()
+    monkeypatch.setattr(cv2, "VideoCapture", lambda _: Capture([PICTURE] * 4, 25.0, times_ms))
+    assert [f.time_s for f in open_source(tmp_path / "clip.mp4")] == pytest.approx(expected_s)
+    evenly = open_source(tmp_path / "clip.mp4", fps=10.0)
+    assert [f.time_s for f in evenly] == [0.0, 0.1, 0.2, 0.3]
+
+
+@pytest.mark.parametrize("pixels", [b"Y1\0\x10", b"Y1\0\x0c", b"\x10\x001Y"])
+def test_a_video_of_16_bits_is_no_infrared(monkeypatch, tmp_path, pixels):
+    (tmp_path / "depth.mkv").touch()
+    monkeypatch.setattr(cv2, "VideoCapture", lambda _: Capture([PICTURE], pixels=pixels))
+    with pytest.raises(HandfastError, match=r"holds 16-bit images, .* save them as a folder of PNGs"):
+        open_source(tmp_path / "depth.mkv")
+
+
+def test_a_camera_in_the_network_is_opened_by_its_address(monkeypatch):
+    opened = []
+    monkeypatch.setattr(cv2, "VideoCapture", lambda address: opened.append(address) or Capture([PICTURE] * 2))
+    source = open_source("http://192.168.4.1:81/stream")
+    assert isinstance(source, CameraSource) and len(list(source)) == 1
+    assert opened == ["http://192.168.4.1:81/stream"]
+    monkeypatch.setattr(cv2, "VideoCapture", lambda _: Capture([]))
+    with pytest.raises(HandfastError, match=r"rtsp://nowhere/: no camera .*; check its address"):
+        open_source("rtsp://nowhere/")
+
+
+@pytest.mark.parametrize(
+    ("first", "expected"),
+    [(PICTURE, True), (np.zeros_like(PICTURE), True), (np.repeat(grey(0)[..., None], 3, axis=2), False)],
+)
+def test_a_camera_is_in_colour_unless_it_shows_grey(first, expected):
+    assert CameraSource("camera:0", Capture([first]), None, None).in_colour() == expected
 
 
 def test_camera_frames_are_in_colour_and_have_the_time_of_the_clock():
@@ -284,5 +451,5 @@ def test_no_camera(monkeypatch, tmp_path):
     with pytest.raises(HandfastError, match="camera:3: no camera that gives pictures; plug it in"):
         open_source("camera:3")
     for name in ("camera", "camera:", "camera:-1", "camera:front", "camera:99999"):
-        with pytest.raises(HandfastError, match=r"no such file or folder; give .* or camera:0"):
+        with pytest.raises(HandfastError, match=r"no such file or folder; give .* camera:0 or the address"):
             open_source(name)

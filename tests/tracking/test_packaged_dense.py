@@ -108,7 +108,7 @@ def test_a_wrong_unit_is_no_silent_wrong_pose(tmp_path, handfast_command, depth_
     options += ["--depth-unit-mm", str(depth_unit_mm), "--out", tmp_path / "out"]
     code, stdout, stderr = handfast_command("track", REAL, *options)
     assert code == 0 and json.loads(stdout.splitlines()[-1])["frames_with_hand"] == 0
-    said = re.search(r"note: what looked like hands was (\S+) times as large as one; check --depth-u", stderr)
+    said = re.search(r"note: what looks like hands is (\S+) times as large as they are; check --dep", stderr)
     assert float(said[1]) == pytest.approx(size, rel=0.1)
 
 

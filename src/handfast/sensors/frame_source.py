@@ -36,6 +36,10 @@ class FrameSource(ABC):
             else:
                 yield frame
 
+    def in_colour(self) -> bool:
+        """Whether what it shows, at its beginning, has colours; what is grey may still come as colour."""
+        return False
+
     @abstractmethod
     def _loaders(self) -> Iterator[tuple[str, Callable[[], Frame]]]:
         """Each frame's file name, and a call that reads the frame or raises HandfastError."""

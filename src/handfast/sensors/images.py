@@ -12,6 +12,7 @@ from handfast.structures import Frame
 POSSIBLE_M = (0.02, 20.0)  # of the middle depth of a frame; beyond, its unit must be another
 NEAR_PERCENTILE = 2.0
 WHITE_PERCENTILE = 99.7
+BRIGHT_PERCENTILE = 99.9
 WHITE_LEVEL = 230.0
 # Active light falls with the square of distance: an exponent near a half leaves bytes for the far.
 GAMMA = 0.6
@@ -48,6 +49,16 @@ def proximity_image(depth_m: np.ndarray) -> np.ndarray:
     with np.errstate(divide="ignore"):
         proximity = np.minimum((near_m / depth_m) ** 2, 1.0)
     return np.where(valid, 255.0 * proximity + 0.5, 0).astype(np.uint8)
+
+
+def infrared_image(picture: np.ndarray) -> np.ndarray:
+    """Infrared or amplitude of more than 8 bits, (H, W) uint16, -> (H, W) uint8: linear, with all but the
+    brightest thousandth of the lit pixels below 255, however many bits a sensor has."""
+    lit = picture[picture > 0]
+    if not lit.size:
+        return np.zeros(picture.shape, np.uint8)
+    white = np.percentile(lit, BRIGHT_PERCENTILE)
+    return np.minimum(picture * np.float32(255 / white) + np.float32(0.5), 255).astype(np.uint8)
 
 
 def normalise_exposure(image: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ import math
 import os
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from handfast.errors import HandfastError
-from handfast.geometry import Camera
+from handfast.geometry import Camera, camera_of
 from handfast.sensors import png
 from handfast.sensors.frame_source import DEFAULT_FPS, FrameSource, as_images
 from handfast.structures import Frame
@@ -24,9 +24,9 @@ _DAMAGED_ZIP = (zipfile.BadZipFile, KeyError, EOFError, RuntimeError, zlib.error
 
 
 class RecordingSource(FrameSource):
-    """A recording as ``write_recording`` writes it."""
+    """A recording as ``write_recording`` writes it. intrinsics: (fx, fy, cx, cy) px, for one without."""
 
-    def __init__(self, path: Path, skip_bad_frames: bool):
+    def __init__(self, path: Path, intrinsics: Sequence[float] | None, skip_bad_frames: bool):
         try:
             with zipfile.ZipFile(path) as archive:
                 meta = json.loads(archive.read("recording.json"))
@@ -55,6 +55,11 @@ class RecordingSource(FrameSource):
         fps = (len(self._time_s) - 1) / span_s if span_s > 0 else DEFAULT_FPS
         super().__init__(str(path), fps, skip_bad_frames)
         self._path = path
+        if intrinsics is not None:
+            if self._camera is not None:
+                raise HandfastError(f"{path}: the recording holds its own intrinsics; drop --intrinsics")
+            header = next(iter(self._headers.values()))
+            self._camera = camera_of(intrinsics, header.width, header.height)
 
     def __len__(self) -> int:
         return len(self._time_s)

@@ -1,4 +1,4 @@
-"""Where frames come from: a folder of PNGs, a video file, a recording or a camera, a frame at a time."""
+"""Where frames come from: a folder of images, a video file, a recording or a camera, a frame at a time."""
 
 import math
 import os
@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
+from types import ModuleType
 
 import cv2
 import numpy as np
@@ -15,8 +16,9 @@ import numpy as np
 from handfast.errors import HandfastError
 from handfast.files import natural
 from handfast.geometry import camera_of
-from handfast.sensors import png
+from handfast.sensors import jpeg, png
 from handfast.sensors.frame_source import DEFAULT_FPS, FrameSource, as_images
+from handfast.sensors.images import infrared_image
 from handfast.sensors.recordings import RECORDING_SUFFIX, RecordingSource
 from handfast.structures import Frame
 
@@ -24,6 +26,7 @@ VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi")
 # A video is in colour if the channels of one of its first frames differ by more than compression makes them.
 # Dark ones, as before a film begins, say nothing: the first lit ones are looked at, of so many at most.
 _FRAMES_TO_PROBE, _LIT_FRAMES, _GREY_SPREAD, _DARK = 600, 30, 16, 40
+_IMAGES_TO_PROBE = 5  # of a folder, likewise
 
 
 def open_source(
@@ -31,20 +34,24 @@ def open_source(
     *,
     intrinsics: Sequence[float] | None = None,
     depth_unit_mm: float | None = None,
+    infrared: bool = False,
     fps: float | None = None,
     skip_bad_frames: bool = False,
 ) -> "FrameSource":
-    """Open a folder of PNGs, a video file, a recording, or a camera of this computer, "camera:0" and so on.
+    """Open a folder of images, a video file, a recording, or a camera: "camera:0" and so on of this computer,
+    or the address of one in the network, such as "http://..." or "rtsp://...".
 
-    A folder holds either 8-bit PNGs (infrared, amplitude or colour) or 16-bit PNGs (depth), all of one size,
-    in natural order of their names: 2.png before 10.png. Other files in it are ignored. Colour PNGs and
-    videos come as grey amplitude, and as colour too, unless a video's first second, or that after it was
-    dark, has none. A recording is what ``write_recording`` writes. A camera goes on until it stops, in
-    colour, timed by the clock.
+    A folder holds either 8-bit images (infrared, amplitude or colour), PNG or else JPEG, or 16-bit PNGs
+    (depth), all of one size, in natural order of their names: 2.png before 10.png. Other files in it are
+    ignored. Colour images and videos come as grey amplitude, and as colour too, unless a video's first
+    second, or that after it was dark, has none. A recording is what ``write_recording`` writes. A camera goes
+    on until it stops, in colour, timed by the clock.
 
-    intrinsics: (fx, fy, cx, cy) px; depth_unit_mm: millimetres of one depth step. Depth PNGs need both.
-    fps: frames a second; by default 30 for a folder, for a video what the file says, and what it says itself
-    for a camera, of which this is only what to expect.
+    intrinsics: (fx, fy, cx, cy) px; depth_unit_mm: millimetres of one depth step. Depth PNGs need both, a
+    recording intrinsics if it has none. infrared: a folder's 16-bit PNGs are infrared or amplitude, which
+    comes as ``infrared_image`` makes it.
+    fps: frames a second; by default 30 for a folder, for a video the times in the file, and what it says
+    itself for a camera, of which this is only what to expect.
     skip_bad_frames: leave out frames that cannot be read, and list them in ``skipped``, instead of raising.
 
     Raises HandfastError at once for what can be seen at once (missing path or option, empty folder), and
@@ -53,27 +60,32 @@ def open_source(
     _check_options(intrinsics, depth_unit_mm, fps)
     path = Path(source)
     if camera := re.fullmatch("camera:([0-9]{1,4})", str(source)):
-        _check_no_depth_unit(source, depth_unit_mm)
+        _check_no_16_bits(source, depth_unit_mm, infrared)
         return CameraSource(str(source), cv2.VideoCapture(int(camera[1])), intrinsics, fps)
+    if re.match("[a-z]+://", str(source)):
+        _check_no_16_bits(source, depth_unit_mm, infrared)
+        return CameraSource(str(source), cv2.VideoCapture(str(source)), intrinsics, fps)
     if not os.path.exists(path):
         raise HandfastError(f"{path}: no such file or folder; give {_EXPECTED}")
     if path.is_dir():
-        return FolderSource(path, intrinsics, depth_unit_mm, fps or DEFAULT_FPS, skip_bad_frames)
+        return FolderSource(path, intrinsics, depth_unit_mm, infrared, fps or DEFAULT_FPS, skip_bad_frames)
     if path.suffix.lower() == RECORDING_SUFFIX:
-        if not intrinsics is depth_unit_mm is fps is None:
+        if infrared or not depth_unit_mm is fps is None:
             raise HandfastError(
-                f"{path}: a recording holds its own intrinsics, depth unit and times; drop these options"
+                f"{path}: a recording holds its own depth unit, times and kind of images; drop these options"
             )
-        return RecordingSource(path, skip_bad_frames)
+        return RecordingSource(path, intrinsics, skip_bad_frames)
     if path.suffix.lower() in VIDEO_SUFFIXES:
-        _check_no_depth_unit(source, depth_unit_mm)
+        _check_no_16_bits(source, depth_unit_mm, infrared)
         return VideoSource(path, intrinsics, fps, skip_bad_frames)
     raise HandfastError(f"{path}: expected {_EXPECTED}, got a {path.suffix or 'nameless'} file")
 
 
-_OTHER_IMAGES = {".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm"}
+_CODECS = {".png": png, ".jpg": jpeg, ".jpeg": jpeg}
+_OTHER_IMAGES = {".bmp", ".tif", ".tiff", ".webp", ".pgm", ".npy"}
 _EXPECTED = (
-    f"a folder of PNGs, a recording ({RECORDING_SUFFIX}), a video ({', '.join(VIDEO_SUFFIXES)}) or camera:0"
+    f"a folder of PNGs or JPEGs, a recording ({RECORDING_SUFFIX}), a video ({', '.join(VIDEO_SUFFIXES)}), "
+    "camera:0 or the address of a camera"
 )
 
 
@@ -87,63 +99,96 @@ def _check_options(
             raise HandfastError(f"{what}: expected a number above 0, got {value}")
 
 
-def _check_no_depth_unit(source: str | Path, depth_unit_mm: float | None) -> None:
-    """Of what holds no depth."""
+def _check_no_16_bits(source: str | Path, depth_unit_mm: float | None, infrared: bool) -> None:
+    """Of what holds 8 bits."""
     if depth_unit_mm is not None:
         raise HandfastError(
             f"{source}: --depth-unit-mm is for folders of 16-bit PNGs, which hold depth; this has "
             "none: save depth as such PNGs, or drop the option"
         )
+    if infrared:
+        raise HandfastError(
+            f"{source}: --infrared is for folders of 16-bit PNGs that are no depth; drop the option"
+        )
 
 
 class FolderSource(FrameSource):
-    """A folder of 8-bit (amplitude) or 16-bit (depth) PNGs of one size, as its first readable one says."""
+    """A folder of 8-bit (amplitude) or 16-bit (depth, or infrared) images of one size, as its first readable
+    one says."""
 
     def __init__(
         self,
         folder: Path,
         intrinsics: Sequence[float] | None,
         depth_unit_mm: float | None,
+        infrared: bool,
         fps: float,
         skip_bad_frames: bool,
     ):
         super().__init__(str(folder), fps, skip_bad_frames)
-        self._files = _png_files(folder)
+        self._files = _image_files(folder)
         self._header = self._first_header()
-        if self._header.kind == "depth" and (intrinsics is None or depth_unit_mm is None):
-            raise HandfastError(
-                f"{folder}: 16-bit PNGs are depth images, which need --intrinsics fx,fy,cx,cy and "
-                f"--depth-unit-mm; give both (or save infrared as 8-bit)"
-            )
+        self._is_infrared = self._header.kind == "depth" and infrared
         if self._header.kind != "depth":
-            _check_no_depth_unit(folder, depth_unit_mm)
+            _check_no_16_bits(folder, depth_unit_mm, infrared)
+        elif infrared:
+            _check_no_16_bits(folder, depth_unit_mm, infrared=False)
+        elif intrinsics is None or depth_unit_mm is None:
+            raise HandfastError(
+                f"{folder}: 16-bit PNGs are taken for depth, which needs --intrinsics fx,fy,cx,cy and "
+                "--depth-unit-mm; give both, or --infrared if they are infrared or amplitude"
+            )
         self._camera = camera_of(intrinsics, self._header.width, self._header.height)
         self._depth_unit_mm = depth_unit_mm if depth_unit_mm is not None else 1.0
 
     def __len__(self) -> int:
         return len(self._files)
 
-    def _first_header(self) -> png.PngHeader:
+    def in_colour(self) -> bool:
+        return any(map(self._shows_colour, self._files[:_IMAGES_TO_PROBE]))
+
+    def _shows_colour(self, file: Path) -> bool:
+        try:
+            return _has_colour(self._picture(file))
+        except HandfastError:
+            return False  # it is told of when its turn comes
+
+    def _first_header(self) -> png.PictureHeader:
         for file in self._files:
             try:
-                return png.read_header(_read_file(file, png.HEADER_BYTES))
+                return _codec(file).read_header(_read_file(file))
             except HandfastError as error:
                 self._skip(file.name, str(error))
-        raise HandfastError(f"{self.name}: none of its {len(self._files)} PNGs can be read; save them again")
+        (file, reason), *_ = self.skipped
+        raise HandfastError(
+            f"{self.name}: none of its {len(self._files)} images can be read; {file}: {reason}"
+        )
 
     def _loaders(self) -> Iterator[tuple[str, Callable[[], Frame]]]:
         for index, file in enumerate(self._files):
             yield file.name, partial(self._load, index, file)
 
+    def _picture(self, file: Path) -> np.ndarray:
+        return _codec(file).decode(_read_file(file), self._header)
+
     def _load(self, index: int, file: Path) -> Frame:
-        images = as_images(self._header.kind, png.decode(_read_file(file), self._header))
+        picture = self._picture(file)
+        if self._is_infrared:
+            images = {"amplitude": infrared_image(picture)}
+        else:
+            images = as_images(self._header.kind, picture)
         return Frame(
-            index, index / self.fps, **images, depth_unit_mm=self._depth_unit_mm, camera=self._camera
+            index,
+            index / self.fps,
+            **images,
+            depth_unit_mm=self._depth_unit_mm,
+            camera=self._camera,
+            file=file.name,
         )
 
 
 class VideoSource(FrameSource):
-    """A video file that OpenCV decodes, at a constant frame rate."""
+    """A video file that OpenCV decodes."""
 
     def __init__(
         self, path: Path, intrinsics: Sequence[float] | None, fps: float | None, skip_bad_frames: bool
@@ -154,33 +199,47 @@ class VideoSource(FrameSource):
         container_fps = capture.get(cv2.CAP_PROP_FPS)
         container_frames = capture.get(cv2.CAP_PROP_FRAME_COUNT)
         if first is None:
+            _read_file(path, 1, where=f"{path}: ")
             raise HandfastError(f"{path}: not a video that can be read; convert it to mp4, or check the copy")
+        if _is_deep_grey(capture):
+            raise HandfastError(
+                f"{path}: holds 16-bit images, of which 8 bits would be left; save them as a folder of PNGs"
+            )
         # Decoders make three channels of grey video too, which infrared cameras' often is.
         lit = (picture for picture in chain([first], pictures) if picture.max() > _DARK)
-        self._in_colour = any(
-            np.ptp(picture, axis=2).max() > _GREY_SPREAD for picture in islice(lit, _LIT_FRAMES)
-        )
+        self._in_colour = any(_has_colour(picture) for picture in islice(lit, _LIT_FRAMES))
         capture.release()
         if fps is None and not (math.isfinite(container_fps) and container_fps > 0):
             raise HandfastError(f"{path}: the video does not say its frame rate; give --fps")
         super().__init__(str(path), fps or container_fps, skip_bad_frames)
-        self._path = path
+        self._path, self._keeps_times = path, fps is None
         height, width = first.shape[:2]
         self._camera = camera_of(intrinsics, width, height)
         self._container_fps = container_fps if container_fps > 0 else self.fps
         self._length_ms = 1000 * container_frames / container_fps if container_fps > 0 else 0.0
         self._container_frames = max(0, int(container_frames))
 
+    def in_colour(self) -> bool:
+        return self._in_colour
+
     def __length_hint__(self) -> int:
         return self._container_frames
 
     def _loaders(self) -> Iterator[tuple[str, Callable[[], Frame]]]:
         capture = cv2.VideoCapture(str(self._path))
-        index, time_ms = 0, 0.0
+        index, time_ms, start_ms, time_s = 0, 0.0, None, 0.0
         try:
             for picture in _pictures(capture):
-                time_ms = max(capture.get(cv2.CAP_PROP_POS_MSEC), 1000 * index / self._container_fps)
-                yield f"frame {index}", partial(self._frame, index, picture)
+                told_ms = capture.get(cv2.CAP_PROP_POS_MSEC)
+                start_ms = told_ms if start_ms is None else start_ms
+                if not self._keeps_times:
+                    time_s = index / self.fps
+                elif index:
+                    # A phone's frames come as light allows. Where no time is told, all are as long.
+                    told_s = round((told_ms - start_ms) / 1000, 6)
+                    time_s = told_s if told_s > time_s else time_s + 1 / self.fps
+                time_ms = max(told_ms, 1000 * index / self._container_fps)
+                yield f"frame {index}", partial(self._frame, index, time_s, picture)
                 index += 1
         finally:
             capture.release()
@@ -189,11 +248,11 @@ class VideoSource(FrameSource):
             reason = f"the video breaks off at {time_ms / 1000:.1f} s of {self._length_ms / 1000:.1f} s"
             self._skip(f"frame {index}", reason)
 
-    def _frame(self, index: int, picture: np.ndarray) -> Frame:
+    def _frame(self, index: int, time_s: float, picture: np.ndarray) -> Frame:
         images = as_images("amplitude", picture)
         if not self._in_colour:
             del images["colour"]
-        return Frame(index, index / self.fps, **images, camera=self._camera)
+        return Frame(index, time_s, **images, camera=self._camera)
 
 
 class CameraSource(FrameSource):
@@ -212,15 +271,20 @@ class CameraSource(FrameSource):
     ):
         first = next(_pictures(capture), None)
         if first is None:
-            raise HandfastError(
-                f"{name}: no camera that gives pictures; plug it in, close what uses it, or try another one"
-            )
+            here = "plug it in, close what uses it, or try another one"
+            advice = "check its address" if "://" in name else here
+            raise HandfastError(f"{name}: no camera that gives pictures; {advice}")
         own_fps = capture.get(cv2.CAP_PROP_FPS)
         super().__init__(name, fps or (own_fps if 0 < own_fps < math.inf else DEFAULT_FPS), True)
         self._capture, self._clock = capture, clock
+        # In the dark, as before a shutter opens, nothing shows; most cameras are in colour.
+        self._in_colour = _has_colour(first) or first.max() <= _DARK
         self.stopped = False
         height, width = first.shape[:2]
         self._camera = camera_of(intrinsics, width, height)
+
+    def in_colour(self) -> bool:
+        return self._in_colour
 
     def _loaders(self) -> Iterator[tuple[str, Callable[[], Frame]]]:
         start_s = self._clock()
@@ -237,22 +301,47 @@ def _pictures(capture: cv2.VideoCapture) -> Iterator[np.ndarray]:
         yield read[1]
 
 
-def _png_files(folder: Path) -> list[Path]:
-    """The folder's PNGs in natural order of names."""
+def _is_deep_grey(capture: cv2.VideoCapture) -> bool:
+    """Whether a video's pixels are grey of more than 8 bits, of which OpenCV hands out the upper ones."""
+    pixels = int(capture.get(cv2.CAP_PROP_CODEC_PIXEL_FORMAT)) & 0xFFFFFFFF
+    code = pixels.to_bytes(4, "little")  # FFmpeg's, such as Y 1 0 16; the other way round if big-endian
+    return code.startswith(b"Y1\0") or code.endswith(b"\x001Y")
+
+
+def _has_colour(picture: np.ndarray) -> bool:
+    return picture.ndim == 3 and np.ptp(picture, axis=2).max() > _GREY_SPREAD
+
+
+def _codec(file: Path) -> ModuleType:
+    return _CODECS[file.suffix.lower()]
+
+
+def _image_files(folder: Path) -> list[Path]:
+    """The folder's PNGs, or its JPEGs if it has none, in natural order of names."""
     try:
-        files = [f for f in folder.iterdir() if f.suffix.lower() == ".png" and not f.name.startswith(".")]
+        files = [f for f in folder.iterdir() if not f.name.startswith(".")]
+        images = [f for f in files if f.suffix.lower() in _CODECS]
+        if not images:
+            raise HandfastError(f"{folder}: expected a folder of PNGs or JPEGs, found none; {_advice(files)}")
     except OSError as error:
         raise HandfastError(f"{folder}: cannot be read ({error.strerror}); check its permissions") from error
-    if not files:
-        has_others = any(f.suffix.lower() in _OTHER_IMAGES for f in folder.iterdir())
-        advice = "convert its images to PNG" if has_others else f"give {_EXPECTED}"
-        raise HandfastError(f"{folder}: expected a folder of PNG images, found none; {advice}")
-    return sorted(files, key=lambda file: (natural(file.name), file.name))
+    images = [f for f in images if _codec(f) is png] or images
+    return sorted(images, key=lambda file: (natural(file.name), file.name))
 
 
-def _read_file(file: Path, n_bytes: int = -1) -> bytes:
+def _advice(files: list[Path]) -> str:
+    """What to do about a folder of these."""
+    if any(file.suffix.lower() in _OTHER_IMAGES for file in files):
+        return "convert its images to PNG"
+    for folder in sorted(filter(Path.is_dir, files)):
+        if any(file.suffix.lower() in _CODECS for file in folder.iterdir()):
+            return f"there are some in {folder}: give that"
+    return f"give {_EXPECTED}"
+
+
+def _read_file(file: Path, n_bytes: int = -1, where: str = "") -> bytes:
     try:
         with open(file, "rb") as stream:
             return stream.read(n_bytes)
     except OSError as error:
-        raise HandfastError(f"cannot be read ({error.strerror})") from error
+        raise HandfastError(f"{where}cannot be read ({error.strerror})") from error

@@ -4,25 +4,22 @@ A hand that is followed is cut out where its joints were in the frame before; th
 none, and now and then for another.
 """
 
-from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 
 from handfast.errors import HandfastError
 from handfast.geometry import Camera
-from handfast.hand_model.model import BONES, joint_rotations, load_hand_asset, pose_hand
 from handfast.runtime.dense import DenseModel
 from handfast.sensors.depth_crop import CUBE_MM, box_about, crop_hand
 from handfast.sensors.images import measured_depth_m
 from handfast.sensors.sources import open_source
-from handfast.skeleton import SIDES, Skeleton
+from handfast.skeleton import SIDES
 from handfast.structures import Frame, HandPose
 from handfast.tracking.finds import MOST_HANDS, SIDE_MEMORY
+from handfast.tracking.sizes import Sizes, size_of
 from handfast.tracking.tracker import Tracker
 
 SKIN_TO_MIDDLE_MM = 12.0  # the finder tells the depth of skin
@@ -35,7 +32,6 @@ LEAST_JOINTS = 0.8  # of a hand's, that must be known
 # Of the mean hand's bones in all: what is left of half a hand can look like a smaller one, and depth in
 # another unit makes giants. People whom no network has seen come out at 0.72 to 1.09.
 LEAST_SIZE, MOST_SIZE = 0.7, 1.2
-LATEST = 100  # of the sizes that are remembered
 SAME_HAND_MM = 60.0  # between the middles of two finds that are one hand
 # A new hand is looked at twice, the second time about where the first look put it: a mere guess then comes
 # out otherwise, by more than STEADY_MM in the mean. So is one that moved by more than JUMP_MM since the frame
@@ -72,7 +68,7 @@ class DenseTracker:
 
     def __init__(self, model: DenseModel, finder: Tracker) -> None:
         self.model, self.finder = model, finder
-        self._unconfirmed_sizes: deque[float] = deque(maxlen=LATEST)
+        self._sizes = Sizes(LEAST_SIZE, MOST_SIZE)
         self._hands: list[_Hand] = []
         self._frames = self._tracks = 0
 
@@ -80,19 +76,15 @@ class DenseTracker:
         """Each frame of a source with the hands in it, as ``Tracker.track``."""
         frames = open_source(source) if isinstance(source, str | Path) else source
         self._hands, self._frames = [], 0
-        self._unconfirmed_sizes.clear()
+        self._sizes.forget()
         self.finder.forget()
         for frame in frames:
             yield frame, self.step(frame)
 
     @property
     def wrong_size(self) -> float | None:
-        """Of the hands that the finder alone has seen of late, in shares of the mean hand's, if no hand is of
-        that size, as with depth in another unit or the camera of another sensor; else None."""
-        if not self._unconfirmed_sizes:
-            return None
-        size = median(self._unconfirmed_sizes)
-        return None if LEAST_SIZE <= size <= MOST_SIZE else size
+        """Of the latest hands, those among them that the finder alone has seen, as ``Sizes.wrong``."""
+        return self._sizes.wrong
 
     def step(self, frame: Frame) -> list[HandPose]:
         """The hands in the next frame, knowing those of the frames before.
@@ -113,6 +105,8 @@ class DenseTracker:
             hands += self._found(frame, depth_mm, hands)
         self._frames += 1
         self._hands = _distinct(hands)[:MOST_HANDS]
+        for hand in self._hands:
+            self._sizes.add(hand.joints_mm, self.model.skeleton)
         return [_as_pose(hand, depth_mm, frame.camera) for hand in self._hands]
 
     def _found(self, frame: Frame, depth_mm: np.ndarray, followed: list[_Hand]) -> list[_Hand]:
@@ -131,8 +125,8 @@ class DenseTracker:
             if hand is not None:
                 self._tracks += 1
                 new.append(hand)
-            elif (size := _size(pose.xyz_mm, self.finder.model.skeleton)) > 0:  # some bone is known
-                self._unconfirmed_sizes.append(size)
+            else:
+                self._sizes.add(pose.xyz_mm, self.finder.model.skeleton)
         return new
 
     def _followed(self, depth_mm: np.ndarray, camera: Camera, old: _Hand) -> _Hand | None:
@@ -190,7 +184,7 @@ class DenseTracker:
         joints_mm = np.where(scores[:, None] >= KNOWN, joints_mm, np.nan)
         if np.isfinite(joints_mm).all(axis=1).mean() < LEAST_JOINTS:
             return nothing, 0.0
-        if not LEAST_SIZE <= _size(joints_mm, self.model.skeleton) <= MOST_SIZE:
+        if not LEAST_SIZE <= size_of(joints_mm, self.model.skeleton) <= MOST_SIZE:
             return nothing, 0.0
         return joints_mm.astype(np.float64), float(scores.mean())
 
@@ -198,25 +192,6 @@ class DenseTracker:
 def _apart_mm(hand: _Hand, other: _Hand) -> float:
     """Of the joints that both know, the mean."""
     return float(np.nanmean(np.linalg.norm(hand.joints_mm - other.joints_mm, axis=1)))
-
-
-def _size(joints_mm: np.ndarray, skeleton: Skeleton) -> float:
-    """How long the known bones of joints (K, 3) are, in all, as a share of the mean hand's."""
-    parents, children = np.array(skeleton.edges).T
-    lengths_mm = np.linalg.norm(joints_mm[children] - joints_mm[parents], axis=1)
-    mean_mm = skeleton.select(_mean_hand_mm())
-    mean_lengths_mm = np.linalg.norm(mean_mm[children] - mean_mm[parents], axis=1)
-    known = np.isfinite(lengths_mm)
-    return float(lengths_mm[known].sum() / max(mean_lengths_mm[known].sum(), 1.0))
-
-
-@cache
-def _mean_hand_mm() -> np.ndarray:
-    """(21, 3)"""
-    asset = load_hand_asset()
-    rest = joint_rotations(asset, np.zeros((len(BONES), 3)))
-    keypoints_m, _ = pose_hand(asset, rest, np.zeros(len(asset.shape_vertices_m)), "right")
-    return 1e3 * keypoints_m
 
 
 def _mirrored(camera: Camera) -> Camera:

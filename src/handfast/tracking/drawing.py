@@ -7,7 +7,7 @@ import numpy as np
 
 from handfast.geometry import apply_affine, crop_affine, fit_affine
 from handfast.skeleton import SIDES, SKELETONS, Skeleton
-from handfast.structures import KEY_POSES, Frame, HandPose, HandSample
+from handfast.structures import KEY_POSES, NO_DEPTH, Frame, HandPose, HandSample
 
 PICTURE_WIDTH_PX = 960
 
@@ -39,7 +39,7 @@ def frame_as_picture(frame: Frame) -> np.ndarray:
     if frame.amplitude is not None:
         stretched = _stretch(frame.amplitude, np.percentile(frame.amplitude, (0.5, 99.8)))
         return cv2.cvtColor((255 * stretched).astype(np.uint8), cv2.COLOR_GRAY2BGR)
-    known = frame.depth > 0
+    known = (frame.depth > 0) & (frame.depth != NO_DEPTH)
     if not known.any():
         return np.zeros((*frame.shape, 3), np.uint8)
     farness = _stretch(frame.depth, np.percentile(frame.depth[known], (0.5, 99.0)))

@@ -73,6 +73,7 @@ def hands_record(frame: Frame, hands: Sequence[HandPose]) -> dict:
     return {
         "index": frame.index,
         "time_s": round(frame.time_s, 6),
+        **({} if frame.file is None else {"file": frame.file}),
         "hands": [_hand_record(hand) for hand in hands],
     }
 

@@ -1,6 +1,9 @@
 """Hands in the viewer of Rerun (rerun.io) while they are followed: on the picture, in space, and how sure."""
 
+import os
+import sysconfig
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,9 +31,13 @@ def open_viewer() -> "RecordingStream":
         raise HandfastError("Rerun is not installed; pip install 'handfast[live]'") from error
     stream = rerun.RecordingStream("handfast")
     try:
-        stream.spawn(hide_welcome_screen=True)
+        with _own_programs_found():
+            stream.spawn(hide_welcome_screen=True)
     except RuntimeError as error:
-        raise HandfastError(f"Rerun's viewer cannot be started: {error}") from error
+        first_line, *_ = str(error).splitlines() or [""]
+        raise HandfastError(
+            f"Rerun's viewer cannot be started: {first_line} See whether `rerun` starts by itself"
+        ) from error
     views = blueprint.Horizontal(
         blueprint.Spatial2DView(origin="picture", name="picture"),
         blueprint.Vertical(
@@ -42,6 +49,17 @@ def open_viewer() -> "RecordingStream":
     stream.send_blueprint(blueprint.Blueprint(views, collapse_panels=True))
     stream.log("space", rerun.ViewCoordinates.RDF, static=True)
     return stream
+
+
+@contextmanager
+def _own_programs_found() -> Iterator[None]:
+    """While programs that came with Python packages are found though their environment is not activated."""
+    before = os.environ.get("PATH", "")
+    os.environ["PATH"] = os.pathsep.join(filter(None, (sysconfig.get_path("scripts"), before)))
+    try:
+        yield
+    finally:
+        os.environ["PATH"] = before
 
 
 def shown(
