@@ -113,6 +113,20 @@ def test_8_bit_c_passes_its_test(run, tmp_path):
     assert "GOLDEN_TOLERANCE 0.0001f" in (tmp_path / "c" / "golden.h").read_text()
 
 
+def test_c_by_another_name(run, handfast_command, tmp_path):
+    facts = run("tofnet-tof8", "--to", "c", "--name", "left-eye", "--out", tmp_path / "eye")
+    assert facts["name"] == "left-eye"
+    header = (tmp_path / "eye" / "left_eye.h").read_text()
+    assert "int left_eye_run(const uint8_t *image" in header
+    for name in ("", "8eyes", "two eyes", "../eye"):
+        arguments = ["export", "tofnet-tof8", "--to", "c", "--name", name, "--out", tmp_path / "no"]
+        code, _, stderr = handfast_command(*arguments)
+        assert code == 2 and "--name: expected letters" in stderr
+    code, _, stderr = handfast_command("export", "tofnet-tof8", "--name", "x", "--out", tmp_path / "x.onnx")
+    assert code == 2 and "--name is for --to c" in stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["eye"]
+
+
 def test_an_unknown_target_is_refused_before_anything_is_calibrated(handfast_command, monkeypatch, tmp_path):
     def calibrate(width, height):
         raise AssertionError("calibrated")

@@ -1,6 +1,7 @@
 """The ``handfast export`` command."""
 
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -75,6 +76,14 @@ def export(
     int8: Annotated[
         bool, typer.Option("--int8", help="For --to c: in 8-bit integers, calibrated on synthetic frames.")
     ] = False,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            help="For --to c: what its functions begin with, where a program has several networks.",
+            metavar="NAME",
+            show_default="the model's",
+        ),
+    ] = None,
     plain: Annotated[
         bool,
         typer.Option(
@@ -123,7 +132,7 @@ def export(
     for option, given in (("--plain", plain), ("--mano", mano is not None)):
         if given and not is_checkpoint:
             raise HandfastError(f"{option}: expected the {CHECKPOINT_ENDING} file of a run, got {model!r}")
-    _check_target(to, target, int8)
+    _check_target(to, target, int8, name)
     _check_precision(to, precision, data)
 
     net, card = _load(Path(model), mano) if is_checkpoint else (None, {})
@@ -149,7 +158,7 @@ def export(
                 case "openvino":
                     facts = _write_openvino(network, precision or PRECISIONS[0], data, out)
                 case _:
-                    facts = _write_c(network, target or DEFAULT_TARGET, int8, out)
+                    facts = _write_c(network, target or DEFAULT_TARGET, int8, out, name)
     if as_json:
         print(json.dumps(facts))
     else:
@@ -162,11 +171,15 @@ def export(
         )
 
 
-def _check_target(to: str, target: str | None, int8: bool) -> None:
+def _check_target(to: str, target: str | None, int8: bool, name: str | None) -> None:
     from handfast.export.c.targets import find_target
 
     if to == "c":
         find_target(target or DEFAULT_TARGET)
+        if name is not None and not re.fullmatch("[A-Za-z][A-Za-z0-9_-]*", name):
+            raise HandfastError(f"--name: expected letters, digits, - and _, a letter first, got {name!r}")
+    elif name is not None:
+        raise HandfastError("--name is for --to c")
     elif target is not None:
         raise HandfastError("--target is for --to c")
     elif int8:
@@ -278,17 +291,18 @@ def _costs(card: dict) -> dict:
     return {name: card.get(name) for name in names}
 
 
-def _write_c(network: str | Path, target: str, int8: bool, out: Path) -> dict:
+def _write_c(network: str | Path, target: str, int8: bool, out: Path, name: str | None) -> dict:
     from handfast.runtime.model import load_model, read_model
 
     with training_libraries():  # onnx
         from handfast.export.c.folder import write_c
 
     card = load_model(network, "onnxruntime").card  # refuses what has no C
-    written = write_c(read_model(network), card.name, target, out, int8)
+    name = name or card.name
+    written = write_c(read_model(network), name, target, out, int8)
     return {
         "out": str(out),
-        "name": card.name,
+        "name": name,
         "target": target,
         "numbers": "int8" if int8 else "float32",
         "arena_bytes": written.arena_bytes,

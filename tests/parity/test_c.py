@@ -3,6 +3,7 @@
 import ctypes
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
 from importlib.resources import as_file, files
 
@@ -11,6 +12,7 @@ import pytest
 
 from handfast.codecs import decode_heatmaps, map_to_input
 from handfast.export.c.emit import emit
+from handfast.export.c.interface import identifier
 from handfast.geometry import fit_affine
 from handfast.packaged import IN_GREY
 from handfast.runtime import native
@@ -75,6 +77,46 @@ def vectors_here():
     )  # fmt: skip
     defined = {line.split()[1] for line in done.stdout.splitlines()}
     return [target for target, macros in native.TARGET_MACROS.items() if defined.issuperset(macros)]
+
+
+# Runs a network in an arena between pages that nobody may touch: right behind the first, then right before
+# the last.
+GUARDED = """
+import ctypes, mmap, sys
+library, symbol, maps_bytes, logits_bytes = sys.argv[1:3] + [int(n) for n in sys.argv[3:]]
+network = ctypes.CDLL(library)
+size = getattr(network, symbol + "_arena_bytes")()
+page = mmap.PAGESIZE
+room = -(-size // page) * page
+memory = mmap.mmap(-1, room + 2 * page)
+first = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+for guard in (first, first + page + room):
+    assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(guard), ctypes.c_size_t(page), 0) == 0
+image = sys.stdin.buffer.read()
+maps, logits = map(ctypes.create_string_buffer, (maps_bytes, logits_bytes))
+for arena in (first + page, first + page + room - size):
+    getattr(network, symbol + "_maps")(image, maps, logits, ctypes.c_void_p(arena))
+print("done", any(maps.raw))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="guards pages as Linux does")
+@pytest.mark.parametrize("name", IN_GREY)
+def test_nothing_is_touched_beside_the_arena(name, frames, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    flags = ("-O1", *(flag for flag in native.FLAGS if flag != "-O3"))
+    keypoints = len(load_model(name, "onnxruntime").skeleton)
+    sizes = [4 * 2 * keypoints * 60 * 80, 4 * 2 * (1 + keypoints)]
+    for target in ("generic", *vectors_here()):
+        library = native.build_library(
+            native.find_compiler(), emit(read_model(name), name, target), f"{identifier(name)}.c", flags
+        )
+        arguments = map(str, [library, identifier(name), *sizes])
+        done = subprocess.run(
+            [sys.executable, "-c", GUARDED, *arguments],
+            input=frames[0].tobytes(), capture_output=True, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stdout) == (0, b"done True\n"), (target, done.stderr)
 
 
 def points_of(heatmaps, visibility):

@@ -70,6 +70,40 @@ def test_the_golden_test_passes_and_fails_for_another_point(written, tmp_path, i
     assert done.returncode != 0 and done.stdout.splitlines()[-1] == "FAIL"
 
 
+CPP = """
+#include "floats.h"
+#include "integers.h"
+#include "golden.h"
+#include <cstdio>
+static uint8_t arena[FLOATS_ARENA_BYTES] __attribute__((aligned(64)));
+static float keypoints[FLOATS_HANDS][FLOATS_KEYPOINTS][4];
+static_assert(INTEGERS_ARENA_BYTES < sizeof arena, "one after the other");
+int main()
+{
+    const int found = floats_run(golden_image, &keypoints[0][0][0], arena);
+    std::printf("%d %d", found, integers_run(golden_image, &keypoints[0][0][0], arena));
+}
+"""
+
+
+@pytest.mark.skipif(not (shutil.which("cc") and shutil.which("g++")), reason="no C++ compiler is here")
+def test_one_c_plus_plus_program_runs_a_network_in_floats_and_in_bytes(tmp_path):
+    for name in ("floats", "integers"):
+        write_c(read_model(NAME), name, "generic", tmp_path / name, int8=name == "integers")
+    (tmp_path / "main.cpp").write_text(CPP)
+    includes = ["-I", "floats", "-I", "integers"]
+    flags = ["-ffp-contract=off", "-Wall", "-Wextra", "-Werror"]
+    for command in (
+        ["cc", "-std=c99", *flags, "-c", "floats/floats.c"],
+        ["cc", "-std=c99", *flags, "-c", "integers/integers.c"],
+        ["g++", *flags, *includes, "main.cpp", "floats.o", "integers.o", "-lm", "-o", "main"],
+    ):
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+    said = subprocess.run([tmp_path / "main"], capture_output=True, text=True, check=True).stdout
+    assert said == "3 3"
+
+
 def test_a_network_that_sees_colour_has_a_golden_frame_in_colour(tmp_path):
     write_c(read_model("tofnet-rgb"), "tofnet-rgb", "generic", tmp_path)
     golden = golden_of(read_model("tofnet-rgb"))
@@ -96,6 +130,13 @@ def test_the_golden_frame_shows_both_hands():
 def test_nothing_is_written_for_an_unknown_target(tmp_path, int8):
     with pytest.raises(HandfastError, match="target 'z80': expected generic, "):
         write_c(read_model(NAME), NAME, "z80", tmp_path / "out", int8=int8)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["golden", "maps", "vector", "bytes", "sums"])
+def test_a_name_that_is_taken_is_refused(tmp_path, name):
+    with pytest.raises(HandfastError, match=f"{name}: is what a file that every network needs is called"):
+        write_c(read_model(NAME), name, "generic", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

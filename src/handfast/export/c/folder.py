@@ -13,7 +13,7 @@ from handfast.compression.calibration import calibration_images, grey_size
 from handfast.compression.integer import integer_logits
 from handfast.compression.quantise import QuantisedNetwork, quantise
 from handfast.errors import HandfastError
-from handfast.export.c.emit import emit
+from handfast.export.c.emit import KERNELS, emit
 from handfast.export.c.emit_int8 import BYTE_FLAGS, emit_int8
 from handfast.export.c.interface import identifier
 from handfast.export.c.network import read_network
@@ -64,6 +64,9 @@ def write_c(content: bytes, name: str, target: str, folder: Path, int8: bool = F
     else, and when it cannot be written.
     """
     stem, network = identifier(name), read_network(content, name)
+    kernels = (file.name for of in (KERNELS, KERNELS / "int8") for file in of.iterdir())
+    if f"{stem}.h" in {"golden.h", "vector.h", "bytes.h", *kernels}:
+        raise HandfastError(f"{name}: is what a file that every network needs is called; choose another name")
     if (folder / "Makefile").exists() and not (folder / f"{stem}.h").exists():
         raise HandfastError(f"{folder}: has a Makefile already, which is not of {name}; choose another --out")
     if int8:

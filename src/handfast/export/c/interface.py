@@ -35,6 +35,10 @@ def header(stem: str, network: Network | QuantisedNetwork, arena_bytes: int) -> 
 #define {upper}_MAP_HEIGHT {map_height}
 #define {upper}_ARENA_BYTES {arena_bytes}
 
+#ifdef __cplusplus
+extern "C" {{
+#endif
+
 /* {upper}_ARENA_BYTES */
 size_t {stem}_arena_bytes(void);
 
@@ -48,6 +52,10 @@ int {stem}_run(const uint8_t *image, float *keypoints, void *arena);
 /* The network's own output, logits: heatmaps [2][{k}][{map_height}][{map_width}], zeros where no hand may be,
  * and visibility [2][1 + {k}] of the hand and of its key-points. */
 void {stem}_maps(const uint8_t *image, float *heatmaps, float *visibility, void *arena);
+
+#ifdef __cplusplus
+}}
+#endif
 
 #endif
 """

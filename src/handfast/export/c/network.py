@@ -326,9 +326,11 @@ class _Reader:
         if [node.op_type for node in nodes] != ["Reshape", "Transpose", "Reshape"]:
             return None
         first, transpose, last = nodes
-        split = self.sizes[first.output[0]]
+        split, before, after = (
+            self.sizes.get(name) for name in (first.output[0], first.input[0], last.output[0])
+        )
         permutation = list(transpose.attribute[0].ints)
-        if permutation != [0, 2, 1, 3, 4] or self.sizes[first.input[0]] != self.sizes[last.output[0]]:
+        if split is None or permutation != [0, 2, 1, 3, 4] or before != after:
             return None
         return Shuffle(first.name, self._map(first.input[0]), last.output[0], split[1])
 

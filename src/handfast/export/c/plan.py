@@ -78,6 +78,10 @@ def _plan(
     schedule = scheduler.schedule(early_out_step)
     areas = dict(schedule.areas)
     end = len(schedule.operations)
+    # A vector is loaded from one cell to the left on, and that cell then masked.
+    for step in steps:
+        if isinstance(step, UpsampleDepthwise) and (area := areas.get(("map", scheduler.root(step.source)))):
+            area.margin = max(area.margin, 1)
     _, height, width = network.shapes[network.heatmaps]
     areas[SCRATCH] = Area(1, height, width, 0, [[end, end]])
     if one_by_one > 1:

@@ -4,7 +4,12 @@ from dataclasses import dataclass
 
 from handfast.errors import HandfastError
 
-BARE_ARM = " -mthumb -mfloat-abi=hard"
+# Where kernels fill the registers, gcc must not move loads ahead of what frees them, nor copy kernels for one
+# layer.
+AS_WRITTEN = " -fno-schedule-insns -fno-ipa-cp-clone"
+BARE_ARM = " -mthumb -mfloat-abi=hard" + AS_WRITTEN
+# gcc's vectors of what has none load the next channel of the last one, behind the arena, to leave it.
+NO_VECTORS = " -fno-tree-vectorize"
 
 
 @dataclass(frozen=True)
@@ -30,10 +35,10 @@ class Target:
 
 
 TARGETS = {
-    "generic": Target("vector_generic.h", 1, 16, 1, 1, False, 8, "-O3"),
+    "generic": Target("vector_generic.h", 1, 16, 1, 1, False, 8, "-O3" + NO_VECTORS),
     "avx2": Target("vector_avx2.h", 8, 16, 1, 1, True, 8, "-O3 -mavx2 -mfma"),
     "avx512": Target("vector_avx512.h", 16, 32, 1, 1, False, 8, "-O3 -mavx512f -mavx512bw -mavx512vl -mfma"),
-    "neon": Target("vector_neon.h", 4, 32, 2, 4, True, 0, "-O3", "aarch64-linux-gnu-gcc"),
+    "neon": Target("vector_neon.h", 4, 32, 2, 4, True, 0, "-O3" + AS_WRITTEN, "aarch64-linux-gnu-gcc"),
     "mve": Target(
         "vector_mve.h", 4, 8, 0, 1, True, 0, "-O3 -mcpu=cortex-m55" + BARE_ARM, "arm-none-eabi-gcc"
     ),
