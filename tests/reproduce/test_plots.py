@@ -32,6 +32,8 @@ BLUE, RED, GREEN, PINK = (178, 114, 0), (0, 94, 213), (115, 158, 0), (167, 121, 
 
 def test_curves_of_key_points_are_drawn(found, tmp_path):
     pytest.importorskip("matplotlib")
+    with pytest.raises(HandfastError, match="none of these rows of chidananda2019/table1 is measured"):
+        plot(TABLE1, {"none": [], "all": []}, tmp_path / "nothing.png")
     plot(TABLE1, found, tmp_path / "new" / "pck.png")
     assert all(pixels_of(tmp_path / "new" / "pck.png", colour) > 300 for colour in (BLUE, RED, GREEN))
 

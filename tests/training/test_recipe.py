@@ -41,7 +41,7 @@ def test_values_and_defaults(tmp_path):
         (MINIMAL + 'batch_size = "32"\n', "batch_size must be int, got '32'"),
         (MINIMAL + "batch_size = true\n", "batch_size must be int"),
         (MINIMAL + "batch_size = 1.5\n", "batch_size must be int"),
-        (MINIMAL + "batch_size = 0\n", "batch_size must be > 0"),
+        (MINIMAL + "batch_size = 0\n", r"recipe\.toml: recipe: batch_size must be > 0"),
         (MINIMAL + "learning_rate = inf\n", "learning_rate must be > 0 and finite, got inf"),
         (MINIMAL + "ema_decay = 1.0\n", "ema_decay"),
         (MINIMAL + 'schedule = "step"\n', "schedule must be one of 'linear', 'cosine', got 'step'"),

@@ -64,6 +64,20 @@ def test_photos_that_no_run_takes_are_refused(tmp_path):
         train_recipe(recipe, tmp_path, tmp_path, tmp_path / "run", 1, print)
 
 
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        replace(load_recipe("finetune"), init_from="nowhere.safetensors"),
+        replace(load_recipe("ace"), coarse="assets", fine="nowhere.safetensors"),
+    ],
+)
+def test_a_start_that_is_missing_is_noticed_before_data_are_read(tmp_path, monkeypatch, recipe):
+    monkeypatch.setattr("handfast.training.runs.open_data", None)
+    with pytest.raises(HandfastError, match=": no checkpoint to start from; expected"):
+        train_recipe(recipe, tmp_path, None, tmp_path / "run", 1, print)
+    assert not (tmp_path / "run").exists()
+
+
 class Killed(Exception):
     pass
 

@@ -25,9 +25,11 @@ def check_plot(table: Table, path: Path) -> None:
 def plot(table: Table, found: Mapping[str, list[Result]], path: Path) -> None:
     """Draw rows into a .png, .pdf or .svg file, which appears whole or not at all.
 
-    Raises HandfastError as ``check_plot`` does, and if the file cannot be written.
+    Raises HandfastError as ``check_plot`` does, if no row is measured, and if the file cannot be written.
     """
     check_plot(table, path)
+    if not any(found.values()):
+        raise HandfastError(f"--plot: none of these rows of {table.path} is measured; nothing to draw")
     write_drawn(lambda figure: table.draw(figure, table, found), path)
 
 

@@ -152,7 +152,10 @@ def make_record(what: str, values: dict, record: type) -> object:
     needed = [name for name, f in fields.items() if f.default is f.default_factory is dataclasses.MISSING]
     if missing := sorted(set(needed) - made.keys()):
         raise HandfastError(f"{what}: lacks {', '.join(missing)}")
-    return record(**made)
+    try:
+        return record(**made)
+    except HandfastError as error:
+        raise HandfastError(f"{what}: {error}") from error
 
 
 def _is_number(value: object) -> bool:

@@ -6,10 +6,11 @@ from pathlib import Path
 from handfast.errors import HandfastError
 from handfast.files import write_whole
 from handfast.training.ace import AceRecipe, ace_runs
+from handfast.training.checkpoint import checkpoint_path
 from handfast.training.dirnet import DIRNetRecipe, dirnet_runs
 from handfast.training.families import open_data
 from handfast.training.hardware import is_first_process
-from handfast.training.loop import MODEL_FILE, train
+from handfast.training.loop import MODEL_FILE, STATE_FILE, train
 from handfast.training.recipe import Recipe
 
 
@@ -22,6 +23,19 @@ def runs_of(recipe: Recipe) -> dict[str, Recipe]:
         case AceRecipe():
             return ace_runs(recipe)
     return {"": recipe}
+
+
+def _check_starts(runs: dict[str, Recipe], run_dir: Path) -> None:
+    """HandfastError where a run that has not begun starts from a checkpoint that is missing: before data are
+    read, which takes long."""
+    for name, run in runs.items():
+        if (run_dir / name / STATE_FILE).exists():
+            continue
+        for source in run.starts().values():
+            if source not in runs and not checkpoint_path(source).is_file():
+                raise HandfastError(
+                    f"{source}: no checkpoint to start from; expected the file of a run or a packaged model"
+                )
 
 
 def train_recipe(
@@ -45,6 +59,7 @@ def train_recipe(
         raise HandfastError(
             f"{recipe.model}: photos teach its encoders, and this recipe trains none; leave --photos out"
         )
+    _check_starts(runs, run_dir)
     for number, (name, run) in enumerate(runs.items(), start=1):
         if len(runs) > 1:
             say(f"{name}: run {number} of {len(runs)}")
