@@ -19,31 +19,21 @@ from rich.progress import track
 
 from handfast.data.benchmarks import BENCHMARKS, Benchmark
 from handfast.errors import HandfastError
+from handfast.evaluation.tracked import matched
 from handfast.packaged import DEFAULT_MODEL
 from handfast.runtime.model import Model, load_model
-from handfast.sensors.views import hand_size_px
-from handfast.structures import HandPose
 from handfast.tracking.tracker import Tracker
 
-MIN_VISIBLE, MIN_SIZE_PX, FOUND_WITHIN = 0.5, 25.0, 0.5
-
-
-def mean_error_px(pose: HandPose, points_px: np.ndarray, visible: np.ndarray) -> float:
-    """Over the model's key-points that lie where the label can be seen, or all if none does."""
-    error_px = np.linalg.norm(pose.keypoints_px - points_px, axis=1)
-    return float(error_px[visible].mean() if visible.any() else error_px.mean())
+MIN_VISIBLE, MIN_SIZE_PX = 0.5, 25.0
 
 
 def measure(
     model: Model, benchmark: Benchmark, frames: int, use_depth: bool, min_score: float
 ) -> dict[str, float | int | None]:
-    """What ``Tracker`` finds in so many frames, beside what is there.
-
-    A label's find is the nearest one, which may be another label's too.
-    """
+    """What ``Tracker`` finds in so many frames, beside what is there."""
     world = benchmark.make_world(benchmark.seed)
-    hands = found = sides = ghosts = empty = empty_with_ghost = 0
-    errors, seconds = [], []
+    ghosts = empty = empty_with_ghost = 0
+    counted, seconds = [], []
     for clip in track(range(frames), description="frames", transient=True):
         (sample,) = benchmark.clip(world, "validation", clip)
         frame = replace(sample.frame, amplitude=None) if use_depth else sample.frame
@@ -51,31 +41,18 @@ def measure(
         poses = Tracker(model).step(frame)
         seconds.append(time.perf_counter() - start_s)
         poses = [pose for pose in poses if pose.score >= min_score]
-        matched = set()
-        for label in sample.hands:
-            points_px = model.skeleton.select(label.keypoints_px)
-            visible = model.skeleton.select_visible(label.visible)
-            nearest = min(
-                ((mean_error_px(pose, points_px, visible), i) for i, pose in enumerate(poses)),
-                default=(np.inf, -1),
-            )
-            hit = nearest[0] < FOUND_WITHIN * hand_size_px(label.keypoints_px)
-            matched |= {nearest[1]} if hit else set()
-            if label.visible.mean() < MIN_VISIBLE or hand_size_px(label.keypoints_px) < MIN_SIZE_PX:
-                continue
-            hands += 1
-            if hit:
-                found += 1
-                sides += poses[nearest[1]].side == label.side
-                errors.append(nearest[0] / hand_size_px(label.keypoints_px))
-        ghosts += len(poses) - len(matched)
+        matches, others = matched(sample.hands, poses, model.skeleton)
+        counted += [m for m in matches if m.label.visible.mean() >= MIN_VISIBLE and m.size_px >= MIN_SIZE_PX]
+        ghosts += others
         empty += not sample.hands
         empty_with_ghost += not sample.hands and len(poses) > 0
+    found = [match for match in counted if match.find is not None]
+    errors = [np.nanmean(match.error_px) / match.size_px for match in found]
     return {
         "frames": frames,
-        "hands": hands,
-        "found": round(found / max(hands, 1), 3),
-        "side_right": round(sides / max(found, 1), 3),
+        "hands": len(counted),
+        "found": round(len(found) / max(len(counted), 1), 3),
+        "side_right": round(sum(m.find.side == m.label.side for m in found) / max(len(found), 1), 3),
         "median_error_of_size": round(float(np.median(errors)), 3) if errors else None,
         "ghosts_a_frame": round(ghosts / frames, 3),
         "empty_frames_with_ghost": round(empty_with_ghost / max(empty, 1), 3),

@@ -1,5 +1,7 @@
 import json
+import re
 import sys
+from importlib.resources import as_file, files
 
 import pytest
 
@@ -51,6 +53,37 @@ def test_a_gate_spends_as_told(evaluate, dirnet_folder, dotted_folder):
     assert (always["p_fine"], never["p_fine"]) == (1.0, 0.0) and always["gflops"] > never["gflops"]
     all_loops, none = found(dirnet_folder, "never"), found(dirnet_folder, "variance:1e9")
     assert all_loops["loops"] > none["loops"] == 0 and all_loops["gflops"] > none["gflops"]
+
+
+@pytest.fixture
+def labels(handfast_command, tmp_path):
+    """Frames of the packaged clip with the hands that the tracker finds in it, as labels."""
+    with as_file(files("handfast") / "assets" / "demo.zip") as clip:
+        assert handfast_command("label", clip, "--count", 3, "--out", tmp_path / "mine")[0] == 0
+    return tmp_path / "mine"
+
+
+def test_labelled_images_of_ones_own(evaluate, labels, tmp_path):
+    code, stdout, stderr = evaluate("tofnet-hand21", "--data", labels, "--json")
+    assert (code, stderr) == (0, "")
+    facts = json.loads(stdout)
+    assert (facts["data"], facts["frames"], facts["hands"]) == (str(labels), 3, 6)
+    assert facts["missed_rate"] < 0.5 and facts["error_percent_of_hand"] < 20 and len(facts["pck"]) == 20
+    stdout = evaluate("tofnet-hand21", "--data", labels, "--frames", 2)[1]
+    assert re.search("images +2 *$", stdout, re.MULTILINE) and "of the hand's size, mean" in stdout
+    pytest.importorskip("matplotlib")
+    assert evaluate("tofnet-hand21", "--data", labels, "--plot", tmp_path / "pck.png")[0] == 0
+    assert (tmp_path / "pck.png").stat().st_size > 10_000
+
+
+def test_what_goes_with_benchmarks_alone(evaluate, labels, tmp_path):
+    code, _, stderr = evaluate("tofnet-hand21", "--data", labels, "--split", "train")
+    assert code == 2 and "--split is for benchmarks of handfast synth" in stderr
+    code, _, stderr = evaluate("dense-hand21", "--data", labels)
+    assert code == 2 and "model dense-hand21 needs depth and a camera" in stderr
+    (tmp_path / "empty").mkdir()
+    code, _, stderr = evaluate("tofnet-hand21", "--data", tmp_path / "empty")
+    assert code == 2 and "makes a set of data in a new folder" in stderr
 
 
 def test_what_a_model_needs_is_said_in_one_line(evaluate, tof_folder):

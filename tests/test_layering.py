@@ -21,7 +21,7 @@ LAYERS = (
     "evaluation", "training",
     "export.c.network", "compression", "export",
     "runtime", "tracking",
-    "evaluation.real_ir",  # measures the finished tracker
+    "evaluation.real_ir", "evaluation.tracked",  # measure the finished tracker
     "__init__",
     "bench",
     "reproduce",

@@ -93,8 +93,8 @@ def read_card(folder: Path) -> Card:
         return Card(**facts, splits=splits)
     except FileNotFoundError as error:
         raise HandfastError(
-            f"{path}: missing; `handfast synth NAME --out {path.parent}` makes a set of data, where NAME is "
-            "mix-tof, bench-tof, bench-tof-clips, bench-depth or bench-rgb"
+            f"{path}: missing; `handfast synth NAME --out DIR` makes a set of data in a new folder, where "
+            "NAME is mix-tof, bench-tof, bench-tof-clips, bench-depth or bench-rgb"
         ) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise HandfastError(

@@ -103,8 +103,16 @@ def plot_evaluation(evaluation: Evaluation, path: Path) -> None:
     if isinstance(score, JointScore):
         plot_curves({evaluation.model: evaluation.errors_mm}, path, title)
     else:
-        label = f"{evaluation.model}: mean {score.error_px:.2f} px"
-        write_drawn(lambda figure: draw_shares(figure, title, {label: score.pck}), path)
+        plot_shares(evaluation.model, score.error_px, score.pck, title, path)
+
+
+def plot_shares(model: str, error_px: float | None, pck: list[float] | None, title: str, path: Path) -> None:
+    """Draw the share of key-points within 1 to 20 px into a file, as ``plot_evaluation`` does. Raises
+    HandfastError where there is nothing to draw."""
+    if error_px is None or pck is None:
+        raise HandfastError(f"--plot: no key-point of {title} was measured, so that there is nothing to draw")
+    label = f"{model}: mean {error_px:.2f} px"
+    write_drawn(lambda figure: draw_shares(figure, title, {label: pck}), path)
 
 
 def _measure_frames(

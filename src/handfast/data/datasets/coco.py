@@ -113,10 +113,15 @@ def write_annotated(path: Path, image_folder: Path, named: Iterable[tuple[str, H
     write_whole(path, json.dumps(content, allow_nan=False).encode())
 
 
+def annotation_files(folder: Path) -> list[Path]:
+    """The files of a folder that may be annotations."""
+    return sorted([*folder.glob("*.json"), *folder.glob("annotations/*.json")])
+
+
 def _annotation_file(path: Path) -> Path:
     if not path.is_dir():
         return path
-    found = sorted([*path.glob("*.json"), *path.glob("annotations/*.json")])
+    found = annotation_files(path)
     if len(found) != 1:
         names = ", ".join(file.relative_to(path).as_posix() for file in found[:8]) or "none"
         raise HandfastError(
