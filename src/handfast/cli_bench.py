@@ -49,10 +49,10 @@ def bench(
     backends: Annotated[
         str | None,
         typer.Option(
-            help=f"What to measure, in this order; of dense-... {DENSE_BACKENDS}, of dirnet "
-            f"and ace {FOLDER_BACKENDS}.",
+            help=f"What to measure, in this order: {ALL_BACKENDS.replace(',', ', ')}; of dense-... "
+            f"{DENSE_BACKENDS.replace(',', ', ')}; of dirnet and ace {FOLDER_BACKENDS.replace(',', ', ')}.",
             metavar="NAME,...",
-            show_default=ALL_BACKENDS,
+            show_default="all",
         ),
     ] = None,
     rounds: Annotated[int, typer.Option(help="In how many rounds they take turns.", min=1, metavar="N")] = 20,

@@ -157,7 +157,7 @@ def _draw_hand(
     """The known (K,) of a hand's points (K, 2), hollow where not visible, the bones between, a text above."""
     left, top = points[known].min(axis=0)
     extent_px = float(np.ptp(points[known], axis=0).max())
-    bone_px = int(np.clip(extent_px / 90, 2, 5))
+    bone_px = int(np.clip(extent_px / 90, 2, 5 * _larger(canvas)))
     joint_px = bone_px + 1.5
     colours = [tuple(map(int, colour)) for colour in colours_of(skeleton)]
     bones = [(parent, child) for parent, child in skeleton.edges if known[parent] and known[child]]
@@ -171,6 +171,11 @@ def _draw_hand(
         if not visible[k]:
             _draw_disc(canvas, points[k], joint_px - 2, _DARK)
     _draw_label(canvas, text, (left, top - 14))
+
+
+def _larger(canvas: np.ndarray) -> float:
+    """How many times larger than usual a picture is: what is drawn should still be seen when it is shrunk."""
+    return max(1.0, canvas.shape[1] / PICTURE_WIDTH_PX)
 
 
 def _fixed_point(values: np.ndarray) -> tuple[int, ...]:
@@ -189,10 +194,10 @@ def _draw_disc(canvas: np.ndarray, centre: np.ndarray, radius_px: float, colour:
 
 def _draw_label(canvas: np.ndarray, text: str, lower_left: tuple[float, float]) -> None:
     """Text on a dark plate, moved to lie within the canvas."""
-    margin, scale = 7, 0.62
-    (width, height), _ = cv2.getTextSize(text, _FONT, scale, 1)
+    margin, scale, line_px = round(7 * _larger(canvas)), 0.62 * _larger(canvas), round(_larger(canvas))
+    (width, height), _ = cv2.getTextSize(text, _FONT, scale, line_px)
     x = int(np.clip(lower_left[0], 0, max(0, canvas.shape[1] - width - 2 * margin)))
     y = int(np.clip(lower_left[1], height + 2 * margin, canvas.shape[0]))
     plate = canvas[y - height - 2 * margin : y, x : x + width + 2 * margin]
     plate[:] = (0.25 * plate + 0.75 * np.array(_DARK)).astype(np.uint8)
-    cv2.putText(canvas, text, (x + margin, y - margin), _FONT, scale, _LIGHT, 1, cv2.LINE_AA)
+    cv2.putText(canvas, text, (x + margin, y - margin), _FONT, scale, _LIGHT, line_px, cv2.LINE_AA)
