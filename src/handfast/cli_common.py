@@ -26,7 +26,10 @@ T = TypeVar("T")
 SHEET_PICTURE_PX = (480, 360)
 
 Source = Annotated[
-    str, typer.Argument(help="Folder of PNGs or JPEGs, video file, or recording (.zip).", metavar="SOURCE")
+    str,
+    typer.Argument(
+        help="Folder of PNGs or JPEGs, video, array (.npy) or recording (.zip).", metavar="SOURCE"
+    ),
 ]
 Model = Annotated[
     str | None,
@@ -67,7 +70,7 @@ DepthUnit = Annotated[
     typer.Option(help="Millimetres of one depth step; needed for 16-bit depth PNGs.", metavar="MM"),
 ]
 Infrared = Annotated[
-    bool, typer.Option("--infrared", help="16-bit PNGs are infrared or amplitude, not depth.")
+    bool, typer.Option("--infrared", help="16-bit images are infrared or amplitude, not depth.")
 ]
 SkipBadFrames = Annotated[
     bool, typer.Option("--skip-bad-frames", help="Leave out frames that cannot be read.")

@@ -53,7 +53,7 @@ def track(
     source: Annotated[
         str,
         typer.Argument(
-            help="Folder of PNGs or JPEGs, video file, recording (.zip), or a camera: camera:0, camera:1, "
+            help="Folder of PNGs or JPEGs, video, array (.npy), recording (.zip), or a camera: camera:0, "
             "http://..., rtsp://...",
             metavar="SOURCE",
         ),

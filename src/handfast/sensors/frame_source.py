@@ -1,15 +1,17 @@
 """What all sources of frames have in common."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import cv2
 import numpy as np
 
 from handfast.errors import HandfastError
+from handfast.sensors.images import infrared_image
 from handfast.structures import Frame
 
 DEFAULT_FPS = 30.0
+GREY_SPREAD = 16  # between the channels of what is grey, compressed
 
 
 class FrameSource(ABC):
@@ -50,8 +52,46 @@ class FrameSource(ABC):
         self.skipped.append((file, reason))
 
 
-def as_images(kind: str, picture: np.ndarray) -> dict[str, np.ndarray]:
-    """What was decoded, as a frame's images: blue, green, red become grey amplitude and colour."""
+def has_colour(picture: np.ndarray) -> bool:
+    """Whether channels differ by more than compression makes them."""
+    return picture.ndim == 3 and int(np.ptp(picture, axis=2).max()) > GREY_SPREAD
+
+
+def is_infrared(
+    name: str, kind: str, intrinsics: Sequence[float] | None, depth_unit_mm: float | None, infrared: bool
+) -> bool:
+    """Whether images that may be depth are infrared: told by the option. Raises HandfastError where options
+    do not go with what a source holds."""
+    if kind != "depth":
+        check_no_16_bits(name, depth_unit_mm, infrared)
+    elif infrared:
+        check_no_16_bits(name, depth_unit_mm, infrared=False)
+    elif intrinsics is None or depth_unit_mm is None:
+        raise HandfastError(
+            f"{name}: images of 16 bits are taken for depth, which needs --intrinsics fx,fy,cx,cy and "
+            "--depth-unit-mm; give both, or --infrared if they are infrared or amplitude"
+        )
+    return kind == "depth" and infrared
+
+
+def check_no_16_bits(name: str, depth_unit_mm: float | None, infrared: bool) -> None:
+    """HandfastError for options of what holds 16 bits."""
+    if depth_unit_mm is not None:
+        raise HandfastError(
+            f"{name}: --depth-unit-mm is for 16-bit PNGs or arrays that hold depth; this has none: save depth "
+            "as such, or drop the option"
+        )
+    if infrared:
+        raise HandfastError(
+            f"{name}: --infrared is for 16-bit PNGs or arrays that are no depth; drop the option"
+        )
+
+
+def as_images(kind: str, picture: np.ndarray, infrared: bool = False) -> dict[str, np.ndarray]:
+    """What was decoded, as a frame's images: blue, green, red become grey amplitude and colour. infrared:
+    what seems to be depth is not."""
+    if infrared:
+        return {"amplitude": infrared_image(picture)}
     if picture.ndim == 2:
         return {kind: picture}
     return {

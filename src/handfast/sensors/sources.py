@@ -17,15 +17,22 @@ from handfast.errors import HandfastError
 from handfast.files import natural
 from handfast.geometry import camera_of
 from handfast.sensors import jpeg, png
-from handfast.sensors.frame_source import DEFAULT_FPS, FrameSource, as_images
-from handfast.sensors.images import infrared_image
+from handfast.sensors.arrays import ARRAY_SUFFIX, ArraySource
+from handfast.sensors.frame_source import (
+    DEFAULT_FPS,
+    FrameSource,
+    as_images,
+    check_no_16_bits,
+    has_colour,
+    is_infrared,
+)
 from handfast.sensors.recordings import RECORDING_SUFFIX, RecordingSource
 from handfast.structures import Frame
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi")
-# A video is in colour if the channels of one of its first frames differ by more than compression makes them.
-# Dark ones, as before a film begins, say nothing: the first lit ones are looked at, of so many at most.
-_FRAMES_TO_PROBE, _LIT_FRAMES, _GREY_SPREAD, _DARK = 600, 30, 16, 40
+# A video is in colour if one of its first frames is. Dark ones, as before a film begins, say nothing: the first
+# lit ones are looked at, of so many at most.
+_FRAMES_TO_PROBE, _LIT_FRAMES, _DARK = 600, 30, 40
 _IMAGES_TO_PROBE = 5  # of a folder, likewise
 
 
@@ -38,19 +45,20 @@ def open_source(
     fps: float | None = None,
     skip_bad_frames: bool = False,
 ) -> "FrameSource":
-    """Open a folder of images, a video file, a recording, or a camera: "camera:0" and so on of this computer,
-    or the address of one in the network, such as "http://..." or "rtsp://...".
+    """Open a folder of images, a video file, an array, a recording, or a camera: "camera:0" and so on of this
+    computer, or the address of one in the network, such as "http://..." or "rtsp://...".
 
     A folder holds either 8-bit images (infrared, amplitude or colour), PNG or else JPEG, or 16-bit PNGs
     (depth), all of one size, in natural order of their names: 2.png before 10.png. Other files in it are
     ignored. Colour images and videos come as grey amplitude, and as colour too, unless a video's first
-    second, or that after it was dark, has none. A recording is what ``write_recording`` writes. A camera goes
-    on until it stops, in colour, timed by the clock.
+    second, or that after it was dark, has none. An array is an .npy file of such images, one after the other.
+    A recording is what ``write_recording`` writes. A camera goes on until it stops, in colour, timed by the
+    clock.
 
     intrinsics: (fx, fy, cx, cy) px; depth_unit_mm: millimetres of one depth step. Depth PNGs need both, a
-    recording intrinsics if it has none. infrared: a folder's 16-bit PNGs are infrared or amplitude, which
-    comes as ``infrared_image`` makes it.
-    fps: frames a second; by default 30 for a folder, for a video the times in the file, and what it says
+    recording intrinsics if it has none. infrared: 16-bit PNGs or an array are infrared or
+    amplitude, which comes as ``infrared_image`` makes it.
+    fps: frames a second; by default 30 for a folder or an array, for a video the times in the file, and what it says
     itself for a camera, of which this is only what to expect.
     skip_bad_frames: leave out frames that cannot be read, and list them in ``skipped``, instead of raising.
 
@@ -60,15 +68,17 @@ def open_source(
     _check_options(intrinsics, depth_unit_mm, fps)
     path = Path(source)
     if camera := re.fullmatch("camera:([0-9]{1,4})", str(source)):
-        _check_no_16_bits(source, depth_unit_mm, infrared)
+        check_no_16_bits(str(source), depth_unit_mm, infrared)
         return CameraSource(str(source), cv2.VideoCapture(int(camera[1])), intrinsics, fps)
     if re.match("[a-z]+://", str(source)):
-        _check_no_16_bits(source, depth_unit_mm, infrared)
+        check_no_16_bits(str(source), depth_unit_mm, infrared)
         return CameraSource(str(source), cv2.VideoCapture(str(source)), intrinsics, fps)
     if not os.path.exists(path):
         raise HandfastError(f"{path}: no such file or folder; give {_EXPECTED}")
     if path.is_dir():
         return FolderSource(path, intrinsics, depth_unit_mm, infrared, fps or DEFAULT_FPS, skip_bad_frames)
+    if path.suffix.lower() == ARRAY_SUFFIX:
+        return ArraySource(path, intrinsics, depth_unit_mm, infrared, fps or DEFAULT_FPS)
     if path.suffix.lower() == RECORDING_SUFFIX:
         if infrared or not depth_unit_mm is fps is None:
             raise HandfastError(
@@ -76,16 +86,16 @@ def open_source(
             )
         return RecordingSource(path, intrinsics, skip_bad_frames)
     if path.suffix.lower() in VIDEO_SUFFIXES:
-        _check_no_16_bits(source, depth_unit_mm, infrared)
+        check_no_16_bits(str(source), depth_unit_mm, infrared)
         return VideoSource(path, intrinsics, fps, skip_bad_frames)
     raise HandfastError(f"{path}: expected {_EXPECTED}, got a {path.suffix or 'nameless'} file")
 
 
 _CODECS = {".png": png, ".jpg": jpeg, ".jpeg": jpeg}
-_OTHER_IMAGES = {".bmp", ".tif", ".tiff", ".webp", ".pgm", ".npy"}
+_OTHER_IMAGES = {".bmp", ".tif", ".tiff", ".webp", ".pgm"}
 _EXPECTED = (
-    f"a folder of PNGs or JPEGs, a recording ({RECORDING_SUFFIX}), a video ({', '.join(VIDEO_SUFFIXES)}), "
-    "camera:0 or the address of a camera"
+    f"a folder of PNGs or JPEGs, an array ({ARRAY_SUFFIX}), a recording ({RECORDING_SUFFIX}), a video "
+    f"({', '.join(VIDEO_SUFFIXES)}), camera:0 or the address of a camera"
 )
 
 
@@ -97,19 +107,6 @@ def _check_options(
     for what, value in (("depth_unit_mm", depth_unit_mm), ("fps", fps)):
         if value is not None and not (math.isfinite(value) and value > 0):
             raise HandfastError(f"{what}: expected a number above 0, got {value}")
-
-
-def _check_no_16_bits(source: str | Path, depth_unit_mm: float | None, infrared: bool) -> None:
-    """Of what holds 8 bits."""
-    if depth_unit_mm is not None:
-        raise HandfastError(
-            f"{source}: --depth-unit-mm is for folders of 16-bit PNGs, which hold depth; this has "
-            "none: save depth as such PNGs, or drop the option"
-        )
-    if infrared:
-        raise HandfastError(
-            f"{source}: --infrared is for folders of 16-bit PNGs that are no depth; drop the option"
-        )
 
 
 class FolderSource(FrameSource):
@@ -128,16 +125,7 @@ class FolderSource(FrameSource):
         super().__init__(str(folder), fps, skip_bad_frames)
         self._files = _image_files(folder)
         self._header = self._first_header()
-        self._is_infrared = self._header.kind == "depth" and infrared
-        if self._header.kind != "depth":
-            _check_no_16_bits(folder, depth_unit_mm, infrared)
-        elif infrared:
-            _check_no_16_bits(folder, depth_unit_mm, infrared=False)
-        elif intrinsics is None or depth_unit_mm is None:
-            raise HandfastError(
-                f"{folder}: 16-bit PNGs are taken for depth, which needs --intrinsics fx,fy,cx,cy and "
-                "--depth-unit-mm; give both, or --infrared if they are infrared or amplitude"
-            )
+        self._is_infrared = is_infrared(self.name, self._header.kind, intrinsics, depth_unit_mm, infrared)
         self._camera = camera_of(intrinsics, self._header.width, self._header.height)
         self._depth_unit_mm = depth_unit_mm if depth_unit_mm is not None else 1.0
 
@@ -149,7 +137,7 @@ class FolderSource(FrameSource):
 
     def _shows_colour(self, file: Path) -> bool:
         try:
-            return _has_colour(self._picture(file))
+            return has_colour(self._picture(file))
         except HandfastError:
             return False  # it is told of when its turn comes
 
@@ -172,11 +160,7 @@ class FolderSource(FrameSource):
         return _codec(file).decode(_read_file(file), self._header)
 
     def _load(self, index: int, file: Path) -> Frame:
-        picture = self._picture(file)
-        if self._is_infrared:
-            images = {"amplitude": infrared_image(picture)}
-        else:
-            images = as_images(self._header.kind, picture)
+        images = as_images(self._header.kind, self._picture(file), self._is_infrared)
         return Frame(
             index,
             index / self.fps,
@@ -207,7 +191,7 @@ class VideoSource(FrameSource):
             )
         # Decoders make three channels of grey video too, which infrared cameras' often is.
         lit = (picture for picture in chain([first], pictures) if picture.max() > _DARK)
-        self._in_colour = any(_has_colour(picture) for picture in islice(lit, _LIT_FRAMES))
+        self._in_colour = any(has_colour(picture) for picture in islice(lit, _LIT_FRAMES))
         capture.release()
         if fps is None and not (math.isfinite(container_fps) and container_fps > 0):
             raise HandfastError(f"{path}: the video does not say its frame rate; give --fps")
@@ -278,7 +262,7 @@ class CameraSource(FrameSource):
         super().__init__(name, fps or (own_fps if 0 < own_fps < math.inf else DEFAULT_FPS), True)
         self._capture, self._clock = capture, clock
         # In the dark, as before a shutter opens, nothing shows; most cameras are in colour.
-        self._in_colour = _has_colour(first) or first.max() <= _DARK
+        self._in_colour = has_colour(first) or first.max() <= _DARK
         self.stopped = False
         height, width = first.shape[:2]
         self._camera = camera_of(intrinsics, width, height)
@@ -306,10 +290,6 @@ def _is_deep_grey(capture: cv2.VideoCapture) -> bool:
     pixels = int(capture.get(cv2.CAP_PROP_CODEC_PIXEL_FORMAT)) & 0xFFFFFFFF
     code = pixels.to_bytes(4, "little")  # FFmpeg's, such as Y 1 0 16; the other way round if big-endian
     return code.startswith(b"Y1\0") or code.endswith(b"\x001Y")
-
-
-def _has_colour(picture: np.ndarray) -> bool:
-    return picture.ndim == 3 and np.ptp(picture, axis=2).max() > _GREY_SPREAD
 
 
 def _codec(file: Path) -> ModuleType:
