@@ -143,9 +143,7 @@ def test_an_array_of_numpy(tmp_path):
 )
 def test_arrays_that_are_no_frames(tmp_path, array):
     np.save(tmp_path / "frames.npy", array)
-    with pytest.raises(
-        HandfastError, match=r"frames\.npy: (expected frames \(n, H, W\)|not a whole \.npy file)"
-    ):
+    with pytest.raises(HandfastError, match=r"frames\.npy: (expected frames \(n, H, W\)|not a whole)"):
         open_source(tmp_path / "frames.npy")
 
 

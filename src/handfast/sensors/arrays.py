@@ -35,8 +35,8 @@ class ArraySource(FrameSource):
         is_grey = len(shape) == 3 and dtype in (np.uint8, np.uint16)
         if not (is_grey or (len(shape) == 4 and shape[3] == 3 and dtype == np.uint8)) or 0 in shape:
             raise HandfastError(
-                f"{path}: expected frames (n, H, W) of uint8 or uint16, or (n, H, W, 3) of uint8, got {shape} "
-                f"of {dtype}"
+                f"{path}: expected frames (n, H, W) of uint8 or uint16, or (n, H, W, 3) of uint8, got "
+                f"{shape} of {dtype}"
             )
         self._kind = "depth" if dtype == np.uint16 else "amplitude"
         self._is_infrared = is_infrared(self.name, self._kind, intrinsics, depth_unit_mm, infrared)

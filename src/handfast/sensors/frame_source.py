@@ -78,8 +78,8 @@ def check_no_16_bits(name: str, depth_unit_mm: float | None, infrared: bool) -> 
     """HandfastError for options of what holds 16 bits."""
     if depth_unit_mm is not None:
         raise HandfastError(
-            f"{name}: --depth-unit-mm is for 16-bit PNGs or arrays that hold depth; this has none: save depth "
-            "as such, or drop the option"
+            f"{name}: --depth-unit-mm is for 16-bit PNGs or arrays that hold depth; this has none: save "
+            "depth as such, or drop the option"
         )
     if infrared:
         raise HandfastError(

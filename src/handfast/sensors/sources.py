@@ -30,8 +30,8 @@ from handfast.sensors.recordings import RECORDING_SUFFIX, RecordingSource
 from handfast.structures import Frame
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi")
-# A video is in colour if one of its first frames is. Dark ones, as before a film begins, say nothing: the first
-# lit ones are looked at, of so many at most.
+# A video is in colour if one of its first frames is. Dark ones, as before a film begins, say nothing: the
+# first lit ones are looked at, of so many at most.
 _FRAMES_TO_PROBE, _LIT_FRAMES, _DARK = 600, 30, 40
 _IMAGES_TO_PROBE = 5  # of a folder, likewise
 
@@ -56,10 +56,10 @@ def open_source(
     clock.
 
     intrinsics: (fx, fy, cx, cy) px; depth_unit_mm: millimetres of one depth step. Depth PNGs need both, a
-    recording intrinsics if it has none. infrared: 16-bit PNGs or an array are infrared or
-    amplitude, which comes as ``infrared_image`` makes it.
-    fps: frames a second; by default 30 for a folder or an array, for a video the times in the file, and what it says
-    itself for a camera, of which this is only what to expect.
+    recording intrinsics if it has none. infrared: 16-bit PNGs or an array are infrared or amplitude, which
+    comes as ``infrared_image`` makes it.
+    fps: frames a second; by default 30 for a folder or an array, for a video the times in the file, and what
+    it says itself for a camera, of which this is only what to expect.
     skip_bad_frames: leave out frames that cannot be read, and list them in ``skipped``, instead of raising.
 
     Raises HandfastError at once for what can be seen at once (missing path or option, empty folder), and
