@@ -280,8 +280,17 @@ def test_a_clip_that_is_interrupted_leaves_the_frames_so_far(clips, tmp_path, ha
                     signal.raise_signal(signal.SIGINT)
                 yield tracked
 
-    monkeypatch.setattr("handfast.tracking.opening.Tracker", Interrupted)
+    class AtOnce(OneHandTracker):
+        def track(self, source):
+            signal.raise_signal(signal.SIGINT)
+            return super().track(source)
+
     out = tmp_path / "out"
+    monkeypatch.setattr("handfast.tracking.opening.Tracker", AtOnce)
+    code, stdout, stderr = handfast_command("track", clips / "grey", "--out", out, "--json")
+    assert (code, stderr) == (2, "error: interrupted before the first frame; nothing is written\n")
+    assert stdout == "" and not out.exists()
+    monkeypatch.setattr("handfast.tracking.opening.Tracker", Interrupted)
     code, stdout, stderr = handfast_command("track", clips / "grey", "--out", out, "--json")
     assert (code, json.loads(stdout)["frames"]) == (128 + signal.SIGINT, 2)
     assert stderr == "note: interrupted; the results are of the first 2 frames\n"

@@ -151,18 +151,23 @@ def _track(
     total = min(filter(None, (length_hint(source), frames)), default=None)
     # Unwinds as an error does, so that what is half written is taken away.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    try:
-        with writer, _first_interrupt_noted() as interrupted:
-            taken = takewhile(lambda frame: not interrupted(), _beginning(source, frames, seconds))
-            if tracker.model.card.input.get("image", "").startswith("amplitude"):
-                taken = _saying_that_colour_is_lost(taken, model)
-            found = _sure_ones(with_bar(tracker.track(taken), "tracking", total), min_score)
-            if viewer:
-                found = shown(found, tracker.model.skeleton, viewer)
-            counts = write_results(found, writer)
-    finally:
-        for file, reason in source.skipped:
-            print(f"skipped: {file}: {reason}", file=sys.stderr)
+    with _first_interrupt_noted() as interrupted:
+        try:
+            with writer:
+                taken = takewhile(lambda frame: not interrupted(), _beginning(source, frames, seconds))
+                if tracker.model.card.input.get("image", "").startswith("amplitude"):
+                    taken = _saying_that_colour_is_lost(taken, model)
+                found = _sure_ones(with_bar(tracker.track(taken), "tracking", total), min_score)
+                if viewer:
+                    found = shown(found, tracker.model.skeleton, viewer)
+                counts = write_results(found, writer)
+        except HandfastError as error:
+            if interrupted():
+                raise HandfastError("interrupted before the first frame; nothing is written") from error
+            raise
+        finally:
+            for file, reason in source.skipped:
+                print(f"skipped: {file}: {reason}", file=sys.stderr)
     broken_off = interrupted() and not is_live
     if broken_off:
         print(f"note: interrupted; the results are of the first {counts.frames} frames", file=sys.stderr)
