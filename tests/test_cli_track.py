@@ -31,8 +31,8 @@ FASTEST = "c" if any(map(shutil.which, COMPILERS)) else "onnxruntime"
 class OneHandTracker:
     """Finds one hand in every frame."""
 
-    def __init__(self, model):
-        self.model = model
+    def __init__(self, model, fast=False):
+        self.model, self.fast = model, fast
 
     def track(self, source):
         for frame in source:
@@ -308,6 +308,20 @@ def test_hands_of_an_impossible_size_are_said(clips, tmp_path, handfast_command,
         "note: what looks like hands is 1.5 times as large as they are; check --depth-unit-mm and "
         "--intrinsics fx,fy,cx,cy\n"
     )
+
+
+def test_fast_is_told_to_the_tracker(clips, tmp_path, handfast_command, monkeypatch):
+    made = []
+
+    class Noted(OneHandTracker):
+        def __init__(self, model, fast):
+            super().__init__(model, fast)
+            made.append(fast)
+
+    monkeypatch.setattr("handfast.tracking.opening.Tracker", Noted)
+    for options in ([], ["--fast"]):
+        assert handfast_command("track", clips / "grey", "--out", tmp_path / "out", *options)[0] == 0
+    assert made == [False, True]
 
 
 def test_what_is_skipped_is_said_even_if_nothing_is_left(tmp_path, handfast_command, one_hand_tracker):

@@ -81,6 +81,12 @@ def track(
         float,
         typer.Option(min=0, max=1, help="Leave out hands that are less sure, 0 to 1.", metavar="SCORE"),
     ] = 0.0,
+    fast: Annotated[
+        bool,
+        typer.Option(
+            "--fast", help="Look at each hand from one distance, not three: sooner, but less steadily."
+        ),
+    ] = False,
     skip_bad_frames: SkipBadFrames = False,
     live: Annotated[
         bool,
@@ -106,7 +112,8 @@ def track(
         fps=fps,
         skip_bad_frames=skip_bad_frames,
     )
-    _track(opened, out, model_for(opened, model), backend, gate, as_json, frames, seconds, min_score, live)
+    model = model_for(opened, model)
+    _track(opened, out, model, backend, gate, as_json, frames, seconds, min_score, live, fast)
 
 
 def demo(
@@ -134,6 +141,7 @@ def _track(
     seconds: float | None = None,
     min_score: float = 0.0,
     live: bool = False,
+    fast: bool = False,
 ) -> None:
     """Track a source, or as much of it as asked for, write the results, say what was found."""
     from handfast.runtime.ace import AceModel
@@ -145,7 +153,7 @@ def _track(
     writer = ResultWriter(out, source.fps)
     if Path(source.name).resolve() in (place.resolve() for place in (out, *writer.outputs)):
         raise HandfastError(f"{out}: the results would mix with the source; choose another --out")
-    tracker = open_tracker(model, backend, gate)
+    tracker = open_tracker(model, backend, gate, fast)
     viewer = open_viewer() if live else None
     is_live = isinstance(source, CameraSource)
     total = min(filter(None, (length_hint(source), frames)), default=None)

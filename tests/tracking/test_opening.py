@@ -74,7 +74,7 @@ def test_a_network_on_images_tracks_by_itself():
 @pytest.mark.parametrize("name", ["dirnet-narrow", "ace-narrow"])
 def test_what_sees_colour_crops_is_led_by_a_finder(name, dirnet_folder, ace_folder, packaged_finder):
     tracker = open_tracker(dirnet_folder if name.startswith("dirnet") else ace_folder)
-    assert isinstance(tracker, CropTracker) and tracker.finder.asked_for == (COLOUR_FINDER, None)
+    assert isinstance(tracker, CropTracker) and tracker.finder.asked_for == (COLOUR_FINDER, None, False)
     assert (tracker.model.card.name, tracker.model.backend) == (name, "onnxruntime")
     frame = Frame(0, 0.0, colour=np.zeros((48, 64, 3), np.uint8))
     assert [hands for _, hands in tracker.track([frame] * 3)] == [[]] * 3
@@ -93,7 +93,7 @@ def grey_ace_folder(tmp_path_factory):
 
 def test_what_sees_amplitude_crops_is_led_by_the_usual_finder(grey_ace_folder, packaged_finder):
     tracker = open_tracker(grey_ace_folder)
-    assert isinstance(tracker, CropTracker) and tracker.finder.asked_for == (DEFAULT_MODEL, None)
+    assert isinstance(tracker, CropTracker) and tracker.finder.asked_for == (DEFAULT_MODEL, None, False)
     frame = Frame(0, 0.0, amplitude=np.zeros((48, 64), np.uint8))
     assert [hands for _, hands in tracker.track([frame] * 3)] == [[]] * 3
 
@@ -140,7 +140,7 @@ def test_a_back_end_is_of_the_net_or_of_what_leads_it_or_of_both(
         pytest.importorskip("openvino")
     tracker = open_tracker({"dirnet": dirnet_folder, "ace": ace_folder}.get(name, name), backend)
     finder = DEFAULT_MODEL if name == "dense-hand21" else COLOUR_FINDER
-    assert tracker.finder.asked_for == (finder, of_finder) and tracker.model.backend == expected
+    assert tracker.finder.asked_for == (finder, of_finder, False) and tracker.model.backend == expected
 
 
 @pytest.mark.skipif(COLOUR_FINDER not in PACKAGED, reason=f"{COLOUR_FINDER} is not packaged")

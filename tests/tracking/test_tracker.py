@@ -10,8 +10,10 @@ from handfast.errors import HandfastError
 from handfast.geometry import Camera
 from handfast.runtime.model import Model, ModelCard
 from handfast.sensors.images import normalise_exposure
+from handfast.skeleton import HAND21
 from handfast.structures import Frame
 from handfast.tracking.finds import Find
+from handfast.tracking.sizes import size_of
 from handfast.tracking.tracker import SEARCH_EVERY, Tracker
 
 WIDTH, HEIGHT = 160, 120
@@ -308,10 +310,44 @@ def test_track_is_step_over_a_source_and_starts_afresh(model):
     assert runs[0] == runs[1] and [index for index, _ in runs[0]] == [0, 1, 2, 3]
 
 
-def test_a_steady_pair_of_hands_needs_seven_views_each_and_none_of_the_whole_frame(model):
+@pytest.mark.parametrize(("fast", "views"), [(False, 7), (True, 3)])
+def test_a_steady_pair_of_hands_needs_few_views_each_and_none_of_the_whole_frame(model, fast, views):
     hands = [(150, 120, 120, "left"), (500, 340, 120, "right")]
-    tracker = Tracker(model)
+    tracker = Tracker(model, fast=fast)
     assert len(tracker.step(frame(0, hands))) == 2
     before = model.engine.views
-    tracker.step(frame(1, hands))
-    assert model.engine.views - before == 2 * (1 + 3 * 2)
+    found = tracker.step(frame(1, hands))
+    assert model.engine.views - before == 2 * views
+    for hand, pose in zip(hands, sorted(found, key=lambda pose: pose.side), strict=True):
+        true_px = toy_keypoints(*places(*hand))
+        assert np.linalg.norm(pose.keypoints_px - true_px, axis=1).mean() < 2
+
+
+def depth_frame(index, camera_scale=1.0, depth_mm=700):
+    """A hand 0.17 m long with a camera that is right, or that of another sensor."""
+    seen = frame(index, [(320, 240, 130, "right")], depth_mm)
+    camera = replace(seen.camera, fx=seen.camera.fx / camera_scale, fy=seen.camera.fy / camera_scale)
+    return replace(seen, camera=camera)
+
+
+def test_hands_of_an_impossible_size_are_remarked_on(model):
+    tracker = Tracker(model)
+    assert tracker.wrong_size is None
+    right_mm = [hands[0].xyz_mm for _, hands in tracker.track([depth_frame(i) for i in range(3)])]
+    size = size_of(right_mm[0], HAND21)
+    for scale in (0.66 / size, 1.0 / size, 1.39 / size):
+        list(tracker.track([depth_frame(i, scale) for i in range(3)]))
+        assert tracker.wrong_size is None
+    for scale in (0.5, 2.0):
+        list(tracker.track([depth_frame(i, scale / size) for i in range(3)]))
+        assert tracker.wrong_size == pytest.approx(scale, rel=0.02)
+    list(tracker.track([frame(0, [])]))
+    assert tracker.wrong_size is None  # of another source
+
+
+@pytest.mark.parametrize("not_a_frame", [np.zeros((120, 160), np.uint8), None, "clip.mp4"])
+def test_what_is_no_frame_is_refused(model, not_a_frame):
+    with pytest.raises(
+        HandfastError, match=r"expected a Frame, such as Frame\(0, 0.0, .*, got"
+    ):
+        Tracker(model).step(not_a_frame)

@@ -52,7 +52,7 @@ LOST = 0.8  # below this share of the best score before, something has happened
 SEARCH_EVERY = 5  # frames, while a hand is followed and another may come
 # Each close look starts from where the one before found the hand: a new one has to be homed in on.
 HOMING_LOOKS = 2
-STEADY_ZOOMS = (0.85, 1.0, 1.15)
+STEADY_ZOOMS, FAST_ZOOMS = (0.85, 1.0, 1.15), (1.0,)
 ROUGH_FINDS, IDEAS = 14, 12  # as many are looked at closely
 # The first looks at a new hand: turns and zooms, as the whole frame may show too little to tell.
 FIRST_LOOKS = tuple((turn, zoom) for zoom in (1.0, 0.6) for turn in (0.0, np.pi / 2, np.pi, -np.pi / 2))
@@ -65,13 +65,17 @@ class Tracker:
 
     model: a packaged name, an .onnx file, or a loaded Model. A hand has the key-points of its skeleton.
     backend: what runs a model that is not loaded, None for c where there is a compiler; see ``load_model``.
+    fast: look at each hand from one distance instead of three, in less time; key-points are less steady.
     """
 
-    def __init__(self, model: str | Path | Model = DEFAULT_MODEL, backend: str | None = None):
+    def __init__(
+        self, model: str | Path | Model = DEFAULT_MODEL, backend: str | None = None, fast: bool = False
+    ) -> None:
         self.model = model if isinstance(model, Model) else load_model(model, backend)
         self._root, self._palm = self.model.skeleton.parents.index(-1), in_palm(self.model.skeleton)
         self._previous: list[Find] = []
         self._sizes = Sizes(*HAND_SIZES)
+        self._zooms = FAST_ZOOMS if fast else STEADY_ZOOMS
         self._tracks = self._frames = self._turn = 0
 
     def track(self, source: str | Path | Iterable[Frame]) -> Iterator[tuple[Frame, list[HandPose]]]:
@@ -234,7 +238,7 @@ class Tracker:
     def _look_steadily(self, levels: list[np.ndarray], finds: list[Find]) -> list[Find]:
         """Look at each hand from several distances, both ways, and merge what is seen."""
         by_zoom = [
-            self._look_again(levels, finds, self.model.run_both_ways, 0.0, zoom) for zoom in STEADY_ZOOMS
+            self._look_again(levels, finds, self.model.run_both_ways, 0.0, zoom) for zoom in self._zooms
         ]
         return [merged(looks) for looks in zip(*by_zoom, strict=True) if any(looks)]
 
