@@ -1,5 +1,4 @@
 import operator
-import re
 import struct
 import zlib
 
@@ -104,56 +103,6 @@ def test_infrared_of_16_bits_is_scaled_to_8(tmp_path):
         open_source(tmp_path)
     with pytest.raises(HandfastError, match="--depth-unit-mm"):
         open_source(tmp_path, infrared=True, depth_unit_mm=1.0)
-
-
-def test_an_array_of_numpy(tmp_path):
-    colour = np.stack([grey(i, shape=(24, 32, 3)) for i in range(3)])
-    depth = np.stack([grey(i, np.uint16) for i in range(4)])
-    np.save(tmp_path / "colour.npy", colour)
-    np.save(tmp_path / "grey.npy", colour[..., 0])
-    np.save(tmp_path / "depth.npy", depth)
-    for frame, image in zip(open_source(tmp_path / "colour.npy", fps=10), colour, strict=True):
-        np.testing.assert_array_equal(frame.colour, image)
-        np.testing.assert_allclose(frame.amplitude, image @ [0.299, 0.587, 0.114], atol=1)
-        assert frame.time_s == frame.index / 10
-    source = open_source(tmp_path / "grey.npy", intrinsics=INTRINSICS)
-    assert not source.in_colour() and open_source(tmp_path / "colour.npy").in_colour()
-    assert len(source) == 3 and all(
-        (f.amplitude == c[..., 0]).all() for f, c in zip(source, colour, strict=True)
-    )
-    assert [f.camera for f in source] == [CAMERA] * 3
-    of_depth = list(open_source(tmp_path / "depth.npy", intrinsics=INTRINSICS, depth_unit_mm=0.5))
-    assert all((f.depth == d).all() and f.depth_unit_mm == 0.5 for f, d in zip(of_depth, depth, strict=True))
-    infrared = list(open_source(tmp_path / "depth.npy", infrared=True))
-    np.testing.assert_array_equal(infrared[2].amplitude, infrared_image(depth[2]))
-    with pytest.raises(HandfastError, match=r"depth\.npy: images of 16 bits are taken for depth"):
-        open_source(tmp_path / "depth.npy")
-
-
-@pytest.mark.parametrize(
-    "array",
-    [
-        np.zeros((24, 32), np.uint8),
-        np.zeros((2, 24, 32), np.float32),
-        np.zeros((2, 24, 32, 4), np.uint8),
-        np.zeros((2, 24, 32, 3), np.uint16),
-        np.zeros((0, 24, 32), np.uint8),
-        np.array([{"frames": 3}]),
-    ],
-)
-def test_arrays_that_are_no_frames(tmp_path, array):
-    np.save(tmp_path / "frames.npy", array)
-    with pytest.raises(HandfastError, match=r"frames\.npy: (expected frames \(n, H, W\)|not a whole)"):
-        open_source(tmp_path / "frames.npy")
-
-
-def test_an_array_that_is_cut_off(tmp_path):
-    np.save(tmp_path / "frames.npy", np.zeros((9, 24, 32), np.uint8))
-    data = (tmp_path / "frames.npy").read_bytes()
-    for length in (0, 20, 1000):
-        (tmp_path / "frames.npy").write_bytes(data[:length])
-        with pytest.raises(HandfastError, match="not a whole"):
-            open_source(tmp_path / "frames.npy")
 
 
 def test_pictures_of_two_sensors_in_one_folder_are_refused(tmp_path):
@@ -275,27 +224,6 @@ def test_no_damaged_png_is_ever_decoded(tmp_path, at, flip, cut):
     (tmp_path / "1.png").write_bytes(damaged)
     source = open_source(tmp_path, skip_bad_frames=True)
     assert [f.index for f in source] == [0]
-
-
-@pytest.mark.parametrize("at", range(0, len(JPEG), 7))
-def test_no_cut_off_jpeg_is_ever_decoded(tmp_path, at):
-    (tmp_path / "0.jpg").write_bytes(JPEG)
-    (tmp_path / "1.jpg").write_bytes(JPEG[:at])
-    source = open_source(tmp_path, skip_bad_frames=True)
-    assert [f.index for f in source] == [0]
-    assert re.search("cut off|damaged", dict(source.skipped)["1.jpg"])
-
-
-def test_jpegs_are_turned_as_they_say_and_have_to_be_of_one_size(tmp_path):
-    (tmp_path / "0.jpg").write_bytes(jpeg(PICTURE))
-    tag = b"Exif\0\0MM\0*\0\0\0\x08\0\1\x01\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0"
-    app1 = b"\xff\xe1" + struct.pack(">H", len(tag) + 2) + tag
-    (tmp_path / "1.jpg").write_bytes(JPEG[:2] + app1 + JPEG[2:])
-    with pytest.raises(HandfastError, match=r"1\.jpg: expected amplitude of 32 x 24 px .* of 24 x 32 px"):
-        list(open_source(tmp_path))
-    (tmp_path / "0.jpg").unlink()
-    (frame,) = open_source(tmp_path)
-    assert frame.shape == (32, 24)
 
 
 def test_bad_places_and_options(tmp_path):

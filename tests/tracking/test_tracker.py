@@ -347,7 +347,5 @@ def test_hands_of_an_impossible_size_are_remarked_on(model):
 
 @pytest.mark.parametrize("not_a_frame", [np.zeros((120, 160), np.uint8), None, "clip.mp4"])
 def test_what_is_no_frame_is_refused(model, not_a_frame):
-    with pytest.raises(
-        HandfastError, match=r"expected a Frame, such as Frame\(0, 0.0, .*, got"
-    ):
+    with pytest.raises(HandfastError, match=r"expected a Frame, such as Frame\(0, 0.0, .*, got"):
         Tracker(model).step(not_a_frame)
