@@ -68,6 +68,10 @@ def test_labelled_images_of_ones_own(evaluate, labels, tmp_path):
     assert (code, stderr) == (0, "")
     facts = json.loads(stdout)
     assert (facts["data"], facts["frames"], facts["hands"]) == (str(labels), 3, 6)
+    of_file = evaluate(
+        "tofnet-hand21", "--data", labels / "annotations/person_keypoints_default.json", "--json"
+    )
+    assert json.loads(of_file[1])["error_px"] == facts["error_px"]
     assert facts["missed_rate"] < 0.5 and facts["error_percent_of_hand"] < 20 and len(facts["pck"]) == 20
     stdout = evaluate("tofnet-hand21", "--data", labels, "--frames", 2)[1]
     assert re.search("images +2 *$", stdout, re.MULTILINE) and "of the hand's size, mean" in stdout

@@ -27,6 +27,8 @@ def hand_of(index: int) -> HandPose:
 class StubTracker:
     """Finds one hand in every frame but the last of three."""
 
+    wrong_size = None
+
     def __init__(self, model: object):
         pass
 

@@ -31,6 +31,8 @@ FASTEST = "c" if any(map(shutil.which, COMPILERS)) else "onnxruntime"
 class OneHandTracker:
     """Finds one hand in every frame."""
 
+    wrong_size = None
+
     def __init__(self, model, fast=False):
         self.model, self.fast = model, fast
 
@@ -296,6 +298,41 @@ def test_a_clip_that_is_interrupted_leaves_the_frames_so_far(clips, tmp_path, ha
     assert stderr == "note: interrupted; the results are of the first 2 frames\n"
     assert len((out / "hands.jsonl").read_text().splitlines()) == 2
     assert files_below(out) == {"hands.jsonl", "overlay.mp4", "contact_sheet.png"}
+
+
+def test_an_interrupt_that_the_shell_ignores_is_ignored(clips, tmp_path, handfast_command, monkeypatch):
+    class Interrupted(OneHandTracker):
+        def track(self, source):
+            signal.raise_signal(signal.SIGINT)
+            return super().track(source)
+
+    monkeypatch.setattr("handfast.tracking.opening.Tracker", Interrupted)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    code, stdout, _ = handfast_command("track", clips / "grey", "--out", tmp_path / "out", "--json")
+    signal.signal(signal.SIGINT, before)
+    assert (code, json.loads(stdout)["frames"]) == (0, 4)
+
+
+def test_an_interrupt_before_a_damaged_frame_keeps_the_others(clips, tmp_path, handfast_command, monkeypatch):
+    class Interrupted(OneHandTracker):
+        def track(self, source):
+            for number, tracked in enumerate(super().track(source)):
+                if number == 1:
+                    signal.raise_signal(signal.SIGINT)
+                yield tracked
+
+    monkeypatch.setattr("handfast.tracking.opening.Tracker", Interrupted)
+    code, stdout, _ = handfast_command("track", clips / "cut", "--out", tmp_path / "out", "--json")
+    assert (code, json.loads(stdout)["frames"]) == (128 + signal.SIGINT, 2)
+
+
+def test_grey_pictures_of_three_channels_are_not_called_coloured(
+    tmp_path, handfast_command, one_hand_tracker
+):
+    (tmp_path / "clip").mkdir()
+    cv2.imwrite(str(tmp_path / "clip" / "0.png"), np.full((24, 32, 3), 90, np.uint8))
+    code, stdout, stderr = handfast_command("track", tmp_path / "clip", "--out", tmp_path / "out", "--json")
+    assert (code, stderr, json.loads(stdout)["model"]) == (0, "", "tofnet-hand21")
 
 
 def test_hands_of_an_impossible_size_are_said(clips, tmp_path, handfast_command, monkeypatch):

@@ -1,5 +1,7 @@
 """What the commands share: options, bars of progress, tables and sheets of what they found."""
 
+import signal
+import sys
 from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,14 +62,14 @@ Gate = Annotated[
 Intrinsics = Annotated[
     str | None,
     typer.Option(
-        help="Focal lengths and centre of the camera, in pixels; needed for 16-bit depth PNGs, and for where "
-        "hands in colour are in space.",
+        help="Focal lengths and centre of the camera, in pixels; needed for 16-bit depth images, and for "
+        "where hands in colour are in space.",
         metavar="fx,fy,cx,cy",
     ),
 ]
 DepthUnit = Annotated[
     float | None,
-    typer.Option(help="Millimetres of one depth step; needed for 16-bit depth PNGs.", metavar="MM"),
+    typer.Option(help="Millimetres of one depth step; needed for 16-bit depth images.", metavar="MM"),
 ]
 Infrared = Annotated[
     bool, typer.Option("--infrared", help="16-bit images are infrared or amplitude, not depth.")
@@ -81,6 +83,21 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the
 def model_for(source: "FrameSource", model: str | None) -> str:
     """The model asked for, or else the one for what the source shows."""
     return model or (COLOUR_FINDER if source.in_colour() else DEFAULT_MODEL)
+
+
+def say_wrong_size(size: float | None) -> None:
+    """On stderr, if what a tracker took for hands is of a size that none has."""
+    if size is not None:
+        print(
+            f"note: what looks like hands is {size:.2g} times as large as they are; check --depth-unit-mm "
+            "and --intrinsics fx,fy,cx,cy",
+            file=sys.stderr,
+        )
+
+
+def unwind_when_ended() -> None:
+    """SIGTERM unwinds as an error does, so that what is half written is taken away."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
 
 
 def parse_intrinsics(text: str | None) -> tuple[float, ...] | None:

@@ -69,7 +69,7 @@ def evaluate(
 
     if plot is not None:
         check_plot(plot)
-    if not (data / CARD).exists() and annotation_files(data):
+    if data.is_file() or (not (data / CARD).exists() and annotation_files(data)):
         _evaluate_labels(model, data, split, frames, backend, gate, plot, as_json)
         return
     evaluation = evaluate(model, data, split or "test", frames, backend, gate, with_bar)

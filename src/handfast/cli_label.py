@@ -21,6 +21,8 @@ from handfast.cli_common import (
     Source,
     parse_intrinsics,
     print_facts,
+    say_wrong_size,
+    unwind_when_ended,
     with_bar,
     write_sheet,
 )
@@ -112,7 +114,9 @@ def label(
             f"a network in colour give --model {COLOUR_FINDER}",
             file=sys.stderr,
         )
-    named = _labelled(Tracker(network), frames, picked, network.card.in_colour)
+    unwind_when_ended()
+    tracker = Tracker(network)
+    named = _labelled(tracker, frames, picked, network.card.in_colour)
     first = next(named, None)
     if first is None:
         raise HandfastError(f"{source}: expected one frame or more, got none; check the source")
@@ -126,6 +130,7 @@ def label(
     shown = spread(len(written), SHEET_PICTURES)
     write_sheet(out / SHEET, ((written.keys[index], written[index]) for index in shown), SHEET_COLUMNS)
     sides = [[hand.side for hand in sample.hands] for sample in written]
+    say_wrong_size(tracker.wrong_size)
     for file, reason in frames.skipped:
         print(f"skipped: {file}: {reason}", file=sys.stderr)
     summary = {

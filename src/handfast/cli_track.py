@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from importlib import resources
-from itertools import islice, takewhile
+from itertools import islice
 from operator import length_hint
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -26,6 +26,8 @@ from handfast.cli_common import (
     model_for,
     parse_intrinsics,
     print_facts,
+    say_wrong_size,
+    unwind_when_ended,
     with_bar,
 )
 from handfast.errors import HandfastError
@@ -68,9 +70,9 @@ def track(
     fps: Annotated[
         float | None,
         typer.Option(
-            help="Frames a second, of a folder or a video.",
+            help="Frames a second, of a folder, an array or a video.",
             metavar="FPS",
-            show_default="30 of a folder, a video's own",
+            show_default="30, a video's own times",
         ),
     ] = None,
     frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.", metavar="N")] = None,
@@ -157,36 +159,30 @@ def _track(
     viewer = open_viewer() if live else None
     is_live = isinstance(source, CameraSource)
     total = min(filter(None, (length_hint(source), frames)), default=None)
-    # Unwinds as an error does, so that what is half written is taken away.
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    unwind_when_ended()
     with _first_interrupt_noted() as interrupted:
         try:
             with writer:
-                taken = takewhile(lambda frame: not interrupted(), _beginning(source, frames, seconds))
-                if tracker.model.card.input.get("image", "").startswith("amplitude"):
+                taken = _until(interrupted, _beginning(source, frames, seconds))
+                if tracker.model.card.input.get("image", "").startswith("amplitude") and source.in_colour():
                     taken = _saying_that_colour_is_lost(taken, model)
                 found = _sure_ones(with_bar(tracker.track(taken), "tracking", total), min_score)
                 if viewer:
                     found = shown(found, tracker.model.skeleton, viewer)
                 counts = write_results(found, writer)
         except HandfastError as error:
-            if interrupted():
+            if interrupted() and not writer.has_frames:
                 raise HandfastError("interrupted before the first frame; nothing is written") from error
             raise
         finally:
             for file, reason in source.skipped:
                 print(f"skipped: {file}: {reason}", file=sys.stderr)
-    broken_off = interrupted() and not is_live
+    broken_off = interrupted() and not is_live and counts.frames != total
     if broken_off:
         print(f"note: interrupted; the results are of the first {counts.frames} frames", file=sys.stderr)
     if is_live and source.stopped:
         print(f"note: {source.name} gave no more pictures", file=sys.stderr)
-    if size := getattr(tracker, "wrong_size", None):
-        print(
-            f"note: what looks like hands is {size:.2g} times as large as they are; check --depth-unit-mm "
-            "and --intrinsics fx,fy,cx,cy",
-            file=sys.stderr,
-        )
+    say_wrong_size(tracker.wrong_size)
     facts = asdict(counts)
     if counts.effort is None:
         del facts["effort"]
@@ -218,6 +214,16 @@ def _beginning(source: "Iterable[Frame]", frames: int | None, seconds: float | N
         if seconds is not None and frame.time_s - start_s >= seconds:
             return
         yield frame
+
+
+def _until(interrupted: Callable[[], bool], frames: "Iterable[Frame]") -> "Iterator[Frame]":
+    """The same, up to the one after which Ctrl-C was pressed: none is asked for any more."""
+    for frame in frames:
+        if interrupted():
+            return
+        yield frame
+        if interrupted():
+            return
 
 
 def _saying_that_colour_is_lost(frames: "Iterable[Frame]", model: str) -> "Iterator[Frame]":
@@ -253,7 +259,8 @@ def _first_interrupt_noted() -> Iterator[Callable[[], bool]]:
         pressed = True
         signal.signal(signal.SIGINT, usual)
 
-    signal.signal(signal.SIGINT, note)
+    if usual is not signal.SIG_IGN:  # in the background of a script it is someone else's
+        signal.signal(signal.SIGINT, note)
     try:
         yield lambda: pressed
     finally:

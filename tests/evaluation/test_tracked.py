@@ -66,6 +66,10 @@ def test_key_points_of_a_smaller_skeleton():
     pose = replace(find(), keypoints_px=TOF8.select(POINTS), visible=np.ones(8, bool))
     ((match,), _) = matched([label()], [pose], TOF8)
     np.testing.assert_allclose(match.error_px, 0, atol=1e-5)
+    unseen = np.ones(21, bool)
+    unseen[np.flatnonzero(TOF8.from_hand21.any(axis=0))] = False  # what can be seen is none of tof8's
+    ((match,), others) = matched([label(visible=unseen)], [pose], TOF8)
+    assert (match.find, others) == (pose, 0)
     with pytest.raises(HandfastError, match="labels of hand21's key-points or of hand21's, got tof8's"):
         matched([HandLabel("left", np.zeros((8, 2), np.float32), skeleton=TOF8)], [find()], HAND21)
 

@@ -40,6 +40,21 @@ def test_an_array_of_numpy(tmp_path):
         open_source(tmp_path / "depth.npy")
 
 
+def test_arrays_in_another_order_of_bytes_or_axes(tmp_path):
+    depth = np.stack([grey(i, np.uint16) for i in range(3)])
+    for name, stored in (("big", depth.astype(">u2")), ("fortran", np.asfortranarray(depth))):
+        np.save(tmp_path / f"{name}.npy", stored)
+        frames = open_source(tmp_path / f"{name}.npy", intrinsics=INTRINSICS, depth_unit_mm=1.0)
+        assert all((frame.depth == image).all() for frame, image in zip(frames, depth, strict=True))
+
+
+def test_several_arrays_in_one_file(tmp_path):
+    np.savez(tmp_path / "frames.npz", a=np.zeros((2, 24, 32), np.uint8))
+    (tmp_path / "frames.npz").rename(tmp_path / "frames.npy")
+    with pytest.raises(HandfastError, match="expected one array of frames, got several"):
+        open_source(tmp_path / "frames.npy")
+
+
 @pytest.mark.parametrize(
     "array",
     [

@@ -62,7 +62,8 @@ def test_colour_comes_with_its_grey(tmp_path):
     np.testing.assert_allclose(coloured.amplitude, 0.299 * 200, atol=1)
     np.testing.assert_array_equal(coloured.colour, red[..., ::-1])
     assert coloured.camera == CAMERA
-    assert plain.colour is None and (plain.amplitude == grey(0)).all()
+    np.testing.assert_array_equal(plain.amplitude, grey(0))  # as programs save what happens to be grey
+    np.testing.assert_array_equal(plain.colour, np.repeat(grey(0)[..., None], 3, axis=2))
     assert black.colour.shape == (24, 32, 3) and not black.amplitude.any()
 
 
@@ -78,7 +79,10 @@ def test_transparency_and_how_to_turn_a_png_are_left_out(tmp_path):
     np.testing.assert_array_equal(first.colour, with_alpha[..., 2::-1])
     np.testing.assert_array_equal(second.colour, PICTURE[..., ::-1])
     np.testing.assert_array_equal(third.amplitude, grey(2))
-    assert third.colour is None
+    for name in ("0.png", "1.png"):
+        (tmp_path / name).unlink()
+    (alone,) = open_source(tmp_path)
+    assert alone.colour is None
 
 
 def grey_png_with_alpha(image: np.ndarray) -> bytes:
@@ -134,8 +138,11 @@ def test_a_folder_of_jpegs(tmp_path, shape):
         assert (frame.colour is None) == (image.ndim == 2)
         seen = frame.amplitude if frame.colour is None else frame.colour[..., ::-1]
         np.testing.assert_allclose(seen.astype(int), image, atol=25)
-    (tmp_path / "0.png").write_bytes(png(PICTURE))
-    assert len(open_source(tmp_path)) == 1  # PNGs, where there are some
+    (tmp_path / "preview.png").write_bytes(png(PICTURE))
+    assert [frame.file for frame in open_source(tmp_path)] == ["0.jpg", "1.jpg", "2.jpg"]
+    for name in ("a", "b", "c"):
+        (tmp_path / f"{name}.png").write_bytes(png(PICTURE))
+    assert [frame.file for frame in open_source(tmp_path)] == ["a.png", "b.png", "c.png", "preview.png"]
 
 
 def test_whether_a_folder_is_in_colour_is_seen_in_its_pictures(tmp_path):
@@ -144,7 +151,11 @@ def test_whether_a_folder_is_in_colour_is_seen_in_its_pictures(tmp_path):
     assert not open_source(tmp_path).in_colour()
     fill(tmp_path, [grey_as_colour, PICTURE])
     assert open_source(tmp_path).in_colour()
-    fill(tmp_path, [grey(0, np.uint16)] * 3)
+    fill(tmp_path, [np.zeros_like(PICTURE)] * 7)  # before there was light
+    (tmp_path / "8.png").write_bytes(png(PICTURE))
+    assert open_source(tmp_path).in_colour()
+    (tmp_path / "8.png").unlink()
+    fill(tmp_path, [grey(0, np.uint16)] * 7)
     assert not open_source(tmp_path, intrinsics=INTRINSICS, depth_unit_mm=1.0).in_colour()
 
 

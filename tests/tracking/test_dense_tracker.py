@@ -171,14 +171,14 @@ def test_what_has_not_the_size_of_a_hand_is_none_and_is_remembered(sample, joint
     """What is left of half a hand can look like a smaller one, and depth in another unit makes giants."""
     middle_mm = (joints_mm.min(0) + joints_mm.max(0)) / 2
     sizes = {}
-    for share, count in ((1.0, 1), (0.85, 1), (0.55, 0), (1.5, 0), (3.0, 0)):
+    for share, count in ((1.0, 1), (0.85, 1), (0.55, 0), (1.5, 0), (1.7, 0), (3.0, 0)):
         scaled_mm = middle_mm + share * (joints_mm - middle_mm)
         tracker = DenseTracker(Oracle(scaled_mm), Finder(scaled_mm))
         ((_, hands),) = tracker.track([sample.frame])
         assert len(hands) == count
         sizes[share] = tracker.wrong_size
     assert sizes[1.0] is sizes[0.85] is None
-    for share in (0.55, 1.5):
+    for share in (0.55, 1.7):
         assert sizes[3.0] / sizes[share] == pytest.approx(3.0 / share)
 
 

@@ -84,8 +84,8 @@ def matched(
 ) -> tuple[list[Match], int]:
     """Each labelled hand with the nearest find, which may be another's too, and how many finds are nobody's.
 
-    Hands with fewer than LEAST_LABELLED labelled key-points have no match, and neither are finds on them
-    nobody's.
+    Hands with fewer than LEAST_LABELLED labelled key-points have no match; finds that are near what is
+    labelled of them, by its own size, are not nobody's.
     """
     matches, taken = [], set()
     for label in labels:
@@ -111,15 +111,16 @@ def _points_of(label: HandLabel, skeleton: Skeleton) -> tuple[np.ndarray, np.nda
     """A label's key-points as a model has them: (K, 2) px, and which of them to measure (K,): those that are
     labelled and can be seen, or all that are labelled if none can."""
     labelled = np.ones(len(label.skeleton), bool) if label.labelled is None else label.labelled
-    if label.visible is not None and (labelled & label.visible).any():
-        labelled = labelled & label.visible
-    if label.skeleton is skeleton:
-        return label.keypoints_px, labelled
-    if label.skeleton is not HAND21:
-        raise HandfastError(
-            f"expected labels of {skeleton.name}'s key-points or of hand21's, got {label.skeleton.name}'s"
-        )
-    return skeleton.select(label.keypoints_px), skeleton.select_visible(labelled)
+    seen = labelled if label.visible is None else labelled & label.visible
+    points_px = label.keypoints_px
+    if label.skeleton is not skeleton:
+        if label.skeleton is not HAND21:
+            raise HandfastError(
+                f"expected labels of {skeleton.name}'s key-points or of hand21's, got {label.skeleton.name}'s"
+            )
+        points_px = skeleton.select(points_px)
+        labelled, seen = skeleton.select_visible(labelled), skeleton.select_visible(seen)
+    return points_px, seen if seen.any() else labelled
 
 
 def score_matches(matches: Sequence[Match], frames: int, ghosts: int) -> TrackedScore:

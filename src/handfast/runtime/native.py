@@ -105,15 +105,18 @@ def load_native(content: bytes, name: str, int8: bool = False) -> NativeNetwork:
     from handfast.export.c.emit_int8 import emit_int8
     from handfast.export.c.interface import identifier
     from handfast.export.c.network import read_network
+    from handfast.export.c.targets import NO_VECTORS
 
     compiler, network = find_compiler(), read_network(content, name)
+    target = _target(compiler, INT8_MACROS if int8 else {})
     if int8:
         quantised = _calibrated(network, content, name)
-        texts = emit_int8(quantised, name, _target(compiler, INT8_MACROS))
+        texts = emit_int8(quantised, name, target)
     else:
-        texts = emit(content, name, _target(compiler, {}), arena_limit_bytes=None)
+        texts = emit(content, name, target, arena_limit_bytes=None)
     symbol = identifier(name)
-    path = build_library(compiler, texts, f"{symbol}.c", FLAGS)
+    flags = (*FLAGS, *NO_VECTORS.split()) if target == "generic" else FLAGS
+    path = build_library(compiler, texts, f"{symbol}.c", flags)
     try:
         library = ctypes.CDLL(str(path))
     except OSError as error:

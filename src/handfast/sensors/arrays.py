@@ -8,7 +8,7 @@ import numpy as np
 
 from handfast.errors import HandfastError
 from handfast.geometry import camera_of
-from handfast.sensors.frame_source import FrameSource, as_images, has_colour, is_infrared
+from handfast.sensors.frame_source import FrameSource, any_in_colour, as_images, is_infrared
 from handfast.structures import Frame
 
 ARRAY_SUFFIX = ".npy"
@@ -31,7 +31,9 @@ class ArraySource(FrameSource):
             self._frames = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
             raise HandfastError(f"{path}: not a whole .npy file ({error}); save it again") from error
-        shape, dtype = self._frames.shape, self._frames.dtype
+        if not isinstance(self._frames, np.ndarray):
+            raise HandfastError(f"{path}: expected one array of frames, got several; save them as .npy each")
+        shape, dtype = self._frames.shape, self._frames.dtype.newbyteorder("=")
         is_grey = len(shape) == 3 and dtype in (np.uint8, np.uint16)
         if not (is_grey or (len(shape) == 4 and shape[3] == 3 and dtype == np.uint8)) or 0 in shape:
             raise HandfastError(
@@ -47,14 +49,15 @@ class ArraySource(FrameSource):
         return len(self._frames)
 
     def in_colour(self) -> bool:
-        return has_colour(self._frames[0])
+        return any_in_colour(self._frames)
 
     def _loaders(self) -> Iterator[tuple[str, Callable[[], Frame]]]:
         for index in range(len(self)):
             yield f"frame {index}", partial(self._load, index)
 
     def _load(self, index: int) -> Frame:
-        picture = np.array(self._frames[index])
+        frame = self._frames[index]
+        picture = np.array(frame, frame.dtype.newbyteorder("="))
         images = as_images(
             self._kind, picture[..., ::-1] if picture.ndim == 3 else picture, self._is_infrared
         )

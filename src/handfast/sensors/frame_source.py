@@ -1,7 +1,8 @@
 """What all sources of frames have in common."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 
 import cv2
 import numpy as np
@@ -12,6 +13,7 @@ from handfast.structures import Frame
 
 DEFAULT_FPS = 30.0
 GREY_SPREAD = 16  # between the channels of what is grey, compressed
+DARK = 40
 
 
 class FrameSource(ABC):
@@ -55,6 +57,13 @@ class FrameSource(ABC):
 def has_colour(picture: np.ndarray) -> bool:
     """Whether channels differ by more than compression makes them."""
     return picture.ndim == 3 and int(np.ptp(picture, axis=2).max()) > GREY_SPREAD
+
+
+def any_in_colour(pictures: Iterable[np.ndarray], lit: int = 5, at_most: int = 30) -> bool:
+    """Whether one of so many first lit pictures is in colour; dark ones, as before a film begins, say
+    nothing."""
+    seen = (picture for picture in islice(pictures, at_most) if picture.max() > DARK)
+    return any(map(has_colour, islice(seen, lit)))
 
 
 def is_infrared(

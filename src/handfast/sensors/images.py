@@ -52,8 +52,13 @@ def proximity_image(depth_m: np.ndarray) -> np.ndarray:
 
 
 def infrared_image(picture: np.ndarray) -> np.ndarray:
-    """Infrared or amplitude of more than 8 bits, (H, W) uint16, -> (H, W) uint8: linear, with all but the
-    brightest thousandth of the lit pixels below 255, however many bits a sensor has."""
+    """Infrared or amplitude of more than 8 bits, (H, W) uint16, -> (H, W) uint8: linear, however many bits a
+    sensor has, with the level that 99.9 % of the lit pixels do not exceed becoming 255. Raises HandfastError
+    for anything else."""
+    if not isinstance(picture, np.ndarray):
+        raise HandfastError(f"infrared image: expected an array, got {type(picture).__name__}")
+    if picture.dtype != np.uint16 or picture.ndim != 2:
+        raise HandfastError(f"infrared image: expected uint16 (H, W), got {picture.dtype} {picture.shape}")
     lit = picture[picture > 0]
     if not lit.size:
         return np.zeros(picture.shape, np.uint8)

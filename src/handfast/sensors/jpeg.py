@@ -37,8 +37,8 @@ def _picture(data: bytes) -> np.ndarray:
 
 
 def _check_whole(data: bytes) -> None:
-    """OpenCV fills in what a cut-off JPEG lacks: after the marker where its scan starts there must be the one
-    at its end, which nothing else looks like there (ISO/IEC 10918-1, B.1.1)."""
+    """OpenCV fills in what a cut-off JPEG lacks: behind the marker where its scan starts there must be the
+    one at its end, which a scan's own bytes never look like (ISO/IEC 10918-1, B.1.1)."""
     if not data.startswith(bytes([0xFF, _START, 0xFF])):
         raise HandfastError("is not a JPEG, or cut off in its header")
     at = 2

@@ -35,6 +35,8 @@ class RecordingSource(FrameSource):
                     for image in ("amplitude", "depth")
                     if _member(image, 0) in archive.namelist()
                 }
+                if not self._headers:
+                    raise HandfastError("no images in it")
         except (HandfastError, ValueError, OSError, *_DAMAGED_ZIP) as error:
             raise HandfastError(
                 f"{path}: not a handfast recording, or cut off ({error}); copy or record it again"

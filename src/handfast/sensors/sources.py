@@ -5,8 +5,9 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from itertools import chain, islice
+from contextlib import suppress
+from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
 from types import ModuleType
 
@@ -19,8 +20,10 @@ from handfast.geometry import camera_of
 from handfast.sensors import jpeg, png
 from handfast.sensors.arrays import ARRAY_SUFFIX, ArraySource
 from handfast.sensors.frame_source import (
+    DARK,
     DEFAULT_FPS,
     FrameSource,
+    any_in_colour,
     as_images,
     check_no_16_bits,
     has_colour,
@@ -30,10 +33,7 @@ from handfast.sensors.recordings import RECORDING_SUFFIX, RecordingSource
 from handfast.structures import Frame
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi")
-# A video is in colour if one of its first frames is. Dark ones, as before a film begins, say nothing: the
-# first lit ones are looked at, of so many at most.
-_FRAMES_TO_PROBE, _LIT_FRAMES, _DARK = 600, 30, 40
-_IMAGES_TO_PROBE = 5  # of a folder, likewise
+_FRAMES_TO_PROBE, _LIT_FRAMES = 600, 30  # of a video, which may begin in the dark
 
 
 def open_source(
@@ -48,9 +48,9 @@ def open_source(
     """Open a folder of images, a video file, an array, a recording, or a camera: "camera:0" and so on of this
     computer, or the address of one in the network, such as "http://..." or "rtsp://...".
 
-    A folder holds either 8-bit images (infrared, amplitude or colour), PNG or else JPEG, or 16-bit PNGs
-    (depth), all of one size, in natural order of their names: 2.png before 10.png. Other files in it are
-    ignored. Colour images and videos come as grey amplitude, and as colour too, unless a video's first
+    A folder holds either 8-bit images (infrared, amplitude or colour), PNGs or JPEGs, whichever are more, or
+    16-bit PNGs (depth), all of one size, in natural order of their names: 2.png before 10.png. Other files in
+    it are ignored. Colour images and videos come as grey amplitude, and as colour too, unless a video's first
     second, or that after it was dark, has none. An array is an .npy file of such images, one after the other.
     A recording is what ``write_recording`` writes. A camera goes on until it stops, in colour, timed by the
     clock.
@@ -72,7 +72,8 @@ def open_source(
         return CameraSource(str(source), cv2.VideoCapture(int(camera[1])), intrinsics, fps)
     if re.match("[a-z]+://", str(source)):
         check_no_16_bits(str(source), depth_unit_mm, infrared)
-        return CameraSource(str(source), cv2.VideoCapture(str(source)), intrinsics, fps)
+        name = re.sub("//[^/@]*@", "//", str(source))  # a password is nobody's business
+        return CameraSource(name, cv2.VideoCapture(str(source)), intrinsics, fps)
     if not os.path.exists(path):
         raise HandfastError(f"{path}: no such file or folder; give {_EXPECTED}")
     if path.is_dir():
@@ -133,13 +134,16 @@ class FolderSource(FrameSource):
         return len(self._files)
 
     def in_colour(self) -> bool:
-        return any(map(self._shows_colour, self._files[:_IMAGES_TO_PROBE]))
+        return self._in_colour
 
-    def _shows_colour(self, file: Path) -> bool:
-        try:
-            return has_colour(self._picture(file))
-        except HandfastError:
-            return False  # it is told of when its turn comes
+    @cached_property
+    def _in_colour(self) -> bool:
+        return any_in_colour(self._readable())
+
+    def _readable(self) -> Iterator[np.ndarray]:
+        for file in self._files:
+            with suppress(HandfastError):  # of which is told when its turn comes
+                yield self._picture(file)
 
     def _first_header(self) -> png.PictureHeader:
         for file in self._files:
@@ -160,7 +164,10 @@ class FolderSource(FrameSource):
         return _codec(file).decode(_read_file(file), self._header)
 
     def _load(self, index: int, file: Path) -> Frame:
-        images = as_images(self._header.kind, self._picture(file), self._is_infrared)
+        picture = self._picture(file)
+        if picture.ndim == 2 and self._header.kind == "amplitude" and self._in_colour:
+            picture = cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR)  # as programs save what happens to be grey
+        images = as_images(self._header.kind, picture, self._is_infrared)
         return Frame(
             index,
             index / self.fps,
@@ -178,7 +185,7 @@ class VideoSource(FrameSource):
         self, path: Path, intrinsics: Sequence[float] | None, fps: float | None, skip_bad_frames: bool
     ):
         capture = cv2.VideoCapture(str(path))
-        pictures = islice(_pictures(capture), _FRAMES_TO_PROBE)
+        pictures = _pictures(capture)
         first = next(pictures, None)
         container_fps = capture.get(cv2.CAP_PROP_FPS)
         container_frames = capture.get(cv2.CAP_PROP_FRAME_COUNT)
@@ -190,8 +197,7 @@ class VideoSource(FrameSource):
                 f"{path}: holds 16-bit images, of which 8 bits would be left; save them as a folder of PNGs"
             )
         # Decoders make three channels of grey video too, which infrared cameras' often is.
-        lit = (picture for picture in chain([first], pictures) if picture.max() > _DARK)
-        self._in_colour = any(has_colour(picture) for picture in islice(lit, _LIT_FRAMES))
+        self._in_colour = any_in_colour(chain([first], pictures), _LIT_FRAMES, _FRAMES_TO_PROBE)
         capture.release()
         if fps is None and not (math.isfinite(container_fps) and container_fps > 0):
             raise HandfastError(f"{path}: the video does not say its frame rate; give --fps")
@@ -222,7 +228,7 @@ class VideoSource(FrameSource):
                     # A phone's frames come as light allows. Where no time is told, all are as long.
                     told_s = round((told_ms - start_ms) / 1000, 6)
                     time_s = told_s if told_s > time_s else time_s + 1 / self.fps
-                time_ms = max(told_ms, 1000 * index / self._container_fps)
+                time_ms = max(told_ms - start_ms, 1000 * index / self._container_fps)
                 yield f"frame {index}", partial(self._frame, index, time_s, picture)
                 index += 1
         finally:
@@ -262,7 +268,7 @@ class CameraSource(FrameSource):
         super().__init__(name, fps or (own_fps if 0 < own_fps < math.inf else DEFAULT_FPS), True)
         self._capture, self._clock = capture, clock
         # In the dark, as before a shutter opens, nothing shows; most cameras are in colour.
-        self._in_colour = has_colour(first) or first.max() <= _DARK
+        self._in_colour = has_colour(first) or first.max() <= DARK
         self.stopped = False
         height, width = first.shape[:2]
         self._camera = camera_of(intrinsics, width, height)
@@ -297,15 +303,16 @@ def _codec(file: Path) -> ModuleType:
 
 
 def _image_files(folder: Path) -> list[Path]:
-    """The folder's PNGs, or its JPEGs if it has none, in natural order of names."""
+    """The folder's PNGs, or its JPEGs if there are more, in natural order of names."""
     try:
         files = [f for f in folder.iterdir() if not f.name.startswith(".")]
-        images = [f for f in files if f.suffix.lower() in _CODECS]
+        images = [f for f in files if f.suffix.lower() in _CODECS and not f.is_dir()]
         if not images:
             raise HandfastError(f"{folder}: expected a folder of PNGs or JPEGs, found none; {_advice(files)}")
     except OSError as error:
         raise HandfastError(f"{folder}: cannot be read ({error.strerror}); check its permissions") from error
-    images = [f for f in images if _codec(f) is png] or images
+    pngs = [f for f in images if _codec(f) is png]
+    images = pngs if 2 * len(pngs) >= len(images) else [f for f in images if f not in pngs]
     return sorted(images, key=lambda file: (natural(file.name), file.name))
 
 

@@ -57,6 +57,11 @@ class CropTracker:
         self._memories: dict[int, object | None] = {}
         self._continuity = Continuity()
 
+    @property
+    def wrong_size(self) -> float | None:
+        """As of the finder, where there is depth."""
+        return self.finder.wrong_size
+
     def track(self, source: str | Path | Iterable[Frame]) -> Iterator[tuple[Frame, list[HandPose]]]:
         """Each frame of a source with the hands in it, as ``Tracker.track``."""
         frames = open_source(source) if isinstance(source, str | Path) else source

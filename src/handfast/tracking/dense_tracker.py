@@ -18,9 +18,9 @@ from handfast.sensors.images import measured_depth_m
 from handfast.sensors.sources import open_source
 from handfast.skeleton import SIDES
 from handfast.structures import Frame, HandPose
-from handfast.tracking.finds import MOST_HANDS, SIDE_MEMORY
+from handfast.tracking.finds import MOST_HANDS, SIDE_MEMORY, SURE
 from handfast.tracking.sizes import Sizes, size_of
-from handfast.tracking.tracker import Tracker
+from handfast.tracking.tracker import HAND_SIZES, Tracker
 
 SKIN_TO_MIDDLE_MM = 12.0  # the finder tells the depth of skin
 # The mean of a hand's joints' scores at which it counts as found, and as still there: torn hands, arms and
@@ -68,7 +68,7 @@ class DenseTracker:
 
     def __init__(self, model: DenseModel, finder: Tracker) -> None:
         self.model, self.finder = model, finder
-        self._sizes = Sizes(LEAST_SIZE, MOST_SIZE)
+        self._sizes = Sizes(*HAND_SIZES)
         self._hands: list[_Hand] = []
         self._frames = self._tracks = 0
 
@@ -83,7 +83,8 @@ class DenseTracker:
 
     @property
     def wrong_size(self) -> float | None:
-        """Of the latest hands, those among them that the finder alone has seen, as ``Sizes.wrong``."""
+        """Of the latest hands, and of what the finder took for one and the network did not, as
+        ``Sizes.wrong``."""
         return self._sizes.wrong
 
     def step(self, frame: Frame) -> list[HandPose]:
@@ -125,7 +126,7 @@ class DenseTracker:
             if hand is not None:
                 self._tracks += 1
                 new.append(hand)
-            else:
+            elif pose.score > SURE:
                 self._sizes.add(pose.xyz_mm, self.finder.model.skeleton)
         return new
 

@@ -121,6 +121,10 @@ class ResultWriter:
         """The files there are after the block."""
         return [self.out_dir / name for name in OUTPUT_NAMES]
 
+    @property
+    def has_frames(self) -> bool:
+        return self._video is not None
+
     def __enter__(self) -> "ResultWriter":
         for output in self.outputs:
             if output.is_dir():

@@ -2,7 +2,7 @@
 
 from collections import deque
 from functools import cache
-from statistics import median
+from statistics import median_high, median_low
 
 import numpy as np
 
@@ -32,8 +32,8 @@ class Sizes:
         """The middle one, in shares of the mean hand's, if no hand is of that size; else None."""
         if not self._latest:
             return None
-        size = median(self._latest)
-        return None if self._least <= size <= self._most else size
+        low, high = median_low(self._latest), median_high(self._latest)
+        return high if high < self._least else low if low > self._most else None
 
 
 def size_of(joints_mm: np.ndarray, skeleton: Skeleton) -> float:

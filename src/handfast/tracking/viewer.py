@@ -54,8 +54,8 @@ def open_viewer() -> "RecordingStream":
 @contextmanager
 def _own_programs_found() -> Iterator[None]:
     """While programs that came with Python packages are found though their environment is not activated."""
-    before = os.environ.get("PATH", "")
-    os.environ["PATH"] = os.pathsep.join(filter(None, (sysconfig.get_path("scripts"), before)))
+    before = os.environ.get("PATH", os.defpath)
+    os.environ["PATH"] = os.pathsep.join((sysconfig.get_path("scripts"), before))
     try:
         yield
     finally:
