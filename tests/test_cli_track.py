@@ -189,6 +189,14 @@ def test_track_depth_with_its_options(clips, tmp_path, handfast_command, monkeyp
     assert {frame.camera for frame in frames} == {Camera(300, 300, 15.5, 11.5, width=32, height=24)}
 
 
+@pytest.fixture
+def interruptible():
+    """Ctrl-C as in a terminal; in a shell's background it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 class FakeCamera:
     """A camera, as OpenCV opens one; Ctrl-C is pressed while it takes the given pictures."""
 
@@ -251,14 +259,6 @@ def test_a_command_that_is_ended_leaves_nothing_behind(tmp_path, handfast_comman
     assert not files_below(tmp_path)
 
 
-@pytest.fixture
-def interruptible():
-    """Ctrl-C as in a terminal; in a shell's background it is ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.usefixtures("interruptible")
 def test_a_second_interrupt_breaks_off(tmp_path, handfast_command, monkeypatch):
     class Slow(OneHandTracker):
@@ -274,6 +274,7 @@ def test_a_second_interrupt_breaks_off(tmp_path, handfast_command, monkeypatch):
     assert not files_below(tmp_path)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_a_clip_that_is_interrupted_leaves_the_frames_so_far(clips, tmp_path, handfast_command, monkeypatch):
     class Interrupted(OneHandTracker):
         def track(self, source):
@@ -313,6 +314,7 @@ def test_an_interrupt_that_the_shell_ignores_is_ignored(clips, tmp_path, handfas
     assert (code, json.loads(stdout)["frames"]) == (0, 4)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_before_a_damaged_frame_keeps_the_others(clips, tmp_path, handfast_command, monkeypatch):
     class Interrupted(OneHandTracker):
         def track(self, source):

@@ -160,7 +160,7 @@ def _track(
     is_live = isinstance(source, CameraSource)
     total = min(filter(None, (length_hint(source), frames)), default=None)
     unwind_when_ended()
-    with _first_interrupt_noted() as interrupted:
+    with _first_interrupt_noted(is_live) as interrupted:
         try:
             with writer:
                 taken = _until(interrupted, _beginning(source, frames, seconds))
@@ -249,7 +249,7 @@ def _sure_ones(
 
 
 @contextmanager
-def _first_interrupt_noted() -> Iterator[Callable[[], bool]]:
+def _first_interrupt_noted(is_live: bool) -> Iterator[Callable[[], bool]]:
     """Tells whether Ctrl-C was pressed: what there is by then is written. The second breaks off."""
     pressed = False
     usual = signal.getsignal(signal.SIGINT)
@@ -259,7 +259,7 @@ def _first_interrupt_noted() -> Iterator[Callable[[], bool]]:
         pressed = True
         signal.signal(signal.SIGINT, usual)
 
-    if usual is not signal.SIG_IGN:  # in the background of a script it is someone else's
+    if is_live or usual is not signal.SIG_IGN:  # in the background of a script it is someone else's
         signal.signal(signal.SIGINT, note)
     try:
         yield lambda: pressed
