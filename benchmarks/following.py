@@ -2,8 +2,8 @@
 
 .venv/bin/python benchmarks/following.py [--clips N] [--model NAME|FILE] [--json]
 
-Clips are those of the validation people of bench-tof-clips, 60 frames of one hand each before a head-worn
-sensor, followed from their first frames, both ways in turns. A hand counts when half of its key-points can be
+Clips are those of the validation people of bench-tof-clips, 60 frames of one hand each in views of all
+kinds, followed from their first frames, both ways in turns. A hand counts when half of its key-points can be
 seen; jitter is how far the errors of neighbouring frames are apart.
 """
 
