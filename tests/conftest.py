@@ -15,7 +15,7 @@ from handfast.data.generate import in_processes, make, plan
 from handfast.geometry import Camera, rotation_from_axis_angle
 from handfast.structures import Frame, HandLabel, HandSample
 
-pytest_plugins = ["data_set_fixtures", "network_fixtures"]
+pytest_plugins = ["data_set_fixtures", "network_fixtures", "track_fixtures"]
 
 # How long an example takes depends on the machine, and the first one compiles.
 settings.register_profile("any-machine", deadline=None)

@@ -1,75 +1,26 @@
-"""The commands that track: what they find and write, when they stop, and one line for what is wrong."""
+"""The commands that track: what they find and write, and one line for what is wrong."""
 
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from dataclasses import replace
-from functools import partial
-from itertools import count, islice
+from itertools import islice
 from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 
-from handfast.cli_track import _beginning
 from handfast.data.benchmarks import BENCH_RGB
 from handfast.geometry import Camera
 from handfast.runtime.native import COMPILERS
-from handfast.sensors.recordings import write_recording
-from handfast.sensors.sources import CameraSource
 from handfast.skeleton import HAND21
-from handfast.structures import Frame, HandPose
+from track_fixtures import OneHandTracker, files_below
 
 INTRINSICS = "300,300,15.5,11.5"
 FASTEST = "c" if any(map(shutil.which, COMPILERS)) else "onnxruntime"
-
-
-class OneHandTracker:
-    """Finds one hand in every frame."""
-
-    wrong_size = None
-
-    def __init__(self, model, fast=False):
-        self.model, self.fast = model, fast
-
-    def track(self, source):
-        for frame in source:
-            points = np.random.default_rng(frame.index).uniform(0, 20, (21, 2))
-            yield frame, [HandPose("left" if frame.index else "right", 0.9, points, np.ones(21, bool))]
-
-
-@pytest.fixture
-def one_hand_tracker(monkeypatch):
-    monkeypatch.setattr("handfast.tracking.opening.Tracker", OneHandTracker)
-
-
-@pytest.fixture
-def clips(tmp_path):
-    """A folder with a source of each kind, good and bad."""
-    rng = np.random.default_rng(0)
-    clips = tmp_path / "clips"
-    for name in ("empty", "grey", "cut", "mixed", "depth"):
-        (clips / name).mkdir(parents=True)
-    for i in range(4):
-        image = rng.integers(0, 255, (24, 32), dtype=np.uint8)
-        for name in ("grey", "cut", "mixed"):
-            cv2.imwrite(str(clips / name / f"{i}.png"), image)
-        cv2.imwrite(str(clips / "depth" / f"{i}.png"), image.astype(np.uint16) * 40)
-    (clips / "cut" / "2.png").write_bytes((clips / "grey" / "2.png").read_bytes()[:-30])
-    cv2.imwrite(str(clips / "mixed" / "2.png"), image.astype(np.uint16))
-    (clips / "noise.mp4").write_bytes(rng.bytes(4000))
-    (clips / "noise.zip").write_bytes(rng.bytes(4000))
-    (clips / "noise.onnx").write_bytes(rng.bytes(4000))
-    write_recording(clips / "good.zip", [Frame(i, i / 30, image, camera=None) for i in range(3)])
-    return clips
-
-
-def files_below(folder) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
 
 
 def test_track_prints_a_summary_and_where_the_results_are(
@@ -187,145 +138,6 @@ def test_track_depth_with_its_options(clips, tmp_path, handfast_command, monkeyp
     assert [frame.time_s for frame in frames] == [0.0, 0.1, 0.2, 0.3]
     assert {frame.depth_unit_mm for frame in frames} == {0.25}
     assert {frame.camera for frame in frames} == {Camera(300, 300, 15.5, 11.5, width=32, height=24)}
-
-
-@pytest.fixture
-def interruptible():
-    """Ctrl-C as in a terminal; in a shell's background it is ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-class FakeCamera:
-    """A camera, as OpenCV opens one; Ctrl-C is pressed while it takes the given pictures."""
-
-    def __init__(self, interrupted_at=()):
-        self.interrupted_at, self.taken = interrupted_at, 0
-
-    def read(self):
-        self.taken += 1
-        if self.taken in self.interrupted_at:
-            signal.raise_signal(signal.SIGINT)  # in this thread: from outside it may come late
-        return True, np.full((24, 32, 3), (10, 60, 200), np.uint8)
-
-    def get(self, what):
-        return 30.0
-
-
-class EightTimesASecond(CameraSource):
-    """By its own clock."""
-
-    def __init__(self, *given):
-        super().__init__(*given, clock=partial(next, count(step=0.125)))
-
-
-@pytest.mark.parametrize(
-    ("options", "interrupted_at", "frames"),
-    [([], [5], 3), (["--frames", "7"], [], 7), (["--seconds", "0.375"], [], 3), (["--frames", "7"], [5], 3)],
-)
-def test_track_a_camera_until_it_is_enough(
-    tmp_path, handfast_command, monkeypatch, one_hand_tracker, options, interrupted_at, frames
-):
-    """Its first picture says how large they are; the one in which Ctrl-C is pressed does not count."""
-    monkeypatch.setattr(cv2, "VideoCapture", lambda number: FakeCamera(interrupted_at))
-    monkeypatch.setattr("handfast.sensors.sources.CameraSource", EightTimesASecond)
-    handler, out = signal.getsignal(signal.SIGINT), tmp_path / "out"
-    code, stdout, stderr = handfast_command("track", "camera:0", "--out", out, "--json", *options)
-    assert (code, stderr) == (0, "")
-    assert signal.getsignal(signal.SIGINT) is handler
-    summary = json.loads(stdout)
-    assert (summary["source"], summary["model"]) == ("camera:0", "tofnet-rgb")  # it is in colour
-    monkeypatch.undo()
-    records = [json.loads(line) for line in (out / "hands.jsonl").read_text().splitlines()]
-    video = cv2.VideoCapture(str(out / "overlay.mp4"))
-    assert summary["frames"] == len(records) == video.get(cv2.CAP_PROP_FRAME_COUNT) == frames
-    assert files_below(out) == {"hands.jsonl", "overlay.mp4", "contact_sheet.png"}
-
-
-def test_a_command_that_is_ended_leaves_nothing_behind(tmp_path, handfast_command, monkeypatch):
-    class Ended(OneHandTracker):
-        def track(self, source):
-            yield from islice(super().track(source), 2)
-            signal.raise_signal(signal.SIGTERM)
-            raise AssertionError("SIGTERM was not heard")
-
-    before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(cv2, "VideoCapture", lambda number: FakeCamera())
-    monkeypatch.setattr("handfast.tracking.opening.Tracker", Ended)
-    code, stdout, _ = handfast_command("track", "camera:0", "--out", tmp_path / "out")
-    signal.signal(signal.SIGTERM, before)
-    assert (code, stdout) == (128 + signal.SIGTERM, "")
-    assert not files_below(tmp_path)
-
-
-@pytest.mark.usefixtures("interruptible")
-def test_a_second_interrupt_breaks_off(tmp_path, handfast_command, monkeypatch):
-    class Slow(OneHandTracker):
-        def track(self, source):
-            yield from super().track(source)
-            signal.raise_signal(signal.SIGINT)
-            raise AssertionError("Ctrl-C was not heard")
-
-    monkeypatch.setattr(cv2, "VideoCapture", lambda number: FakeCamera([5]))
-    monkeypatch.setattr("handfast.tracking.opening.Tracker", Slow)
-    code, stdout, _ = handfast_command("track", "camera:0", "--out", tmp_path / "out")
-    assert (code != 0, stdout) == (True, "")
-    assert not files_below(tmp_path)
-
-
-@pytest.mark.usefixtures("interruptible")
-def test_a_clip_that_is_interrupted_leaves_the_frames_so_far(clips, tmp_path, handfast_command, monkeypatch):
-    class Interrupted(OneHandTracker):
-        def track(self, source):
-            for number, tracked in enumerate(super().track(source)):
-                if number == 1:
-                    signal.raise_signal(signal.SIGINT)
-                yield tracked
-
-    class AtOnce(OneHandTracker):
-        def track(self, source):
-            signal.raise_signal(signal.SIGINT)
-            return super().track(source)
-
-    out = tmp_path / "out"
-    monkeypatch.setattr("handfast.tracking.opening.Tracker", AtOnce)
-    code, stdout, stderr = handfast_command("track", clips / "grey", "--out", out, "--json")
-    assert (code, stderr) == (2, "error: interrupted before the first frame; nothing is written\n")
-    assert stdout == "" and not out.exists()
-    monkeypatch.setattr("handfast.tracking.opening.Tracker", Interrupted)
-    code, stdout, stderr = handfast_command("track", clips / "grey", "--out", out, "--json")
-    assert (code, json.loads(stdout)["frames"]) == (128 + signal.SIGINT, 2)
-    assert stderr == "note: interrupted; the results are of the first 2 frames\n"
-    assert len((out / "hands.jsonl").read_text().splitlines()) == 2
-    assert files_below(out) == {"hands.jsonl", "overlay.mp4", "contact_sheet.png"}
-
-
-def test_an_interrupt_that_the_shell_ignores_is_ignored(clips, tmp_path, handfast_command, monkeypatch):
-    class Interrupted(OneHandTracker):
-        def track(self, source):
-            signal.raise_signal(signal.SIGINT)
-            return super().track(source)
-
-    monkeypatch.setattr("handfast.tracking.opening.Tracker", Interrupted)
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    code, stdout, _ = handfast_command("track", clips / "grey", "--out", tmp_path / "out", "--json")
-    signal.signal(signal.SIGINT, before)
-    assert (code, json.loads(stdout)["frames"]) == (0, 4)
-
-
-@pytest.mark.usefixtures("interruptible")
-def test_an_interrupt_before_a_damaged_frame_keeps_the_others(clips, tmp_path, handfast_command, monkeypatch):
-    class Interrupted(OneHandTracker):
-        def track(self, source):
-            for number, tracked in enumerate(super().track(source)):
-                if number == 1:
-                    signal.raise_signal(signal.SIGINT)
-                yield tracked
-
-    monkeypatch.setattr("handfast.tracking.opening.Tracker", Interrupted)
-    code, stdout, _ = handfast_command("track", clips / "cut", "--out", tmp_path / "out", "--json")
-    assert (code, json.loads(stdout)["frames"]) == (128 + signal.SIGINT, 2)
 
 
 def test_grey_pictures_of_three_channels_are_not_called_coloured(
@@ -450,24 +262,6 @@ def test_live_shows_each_frame(clips, tmp_path, handfast_command, monkeypatch, o
     )
     code, _, _ = handfast_command("track", clips / "grey", "--out", tmp_path / "out", "--live")
     assert code == 0 and watched == [("the viewer", 21)] * 4
-
-
-def test_seconds_count_from_the_first_frame():
-    """Clocks of sensors begin anywhere."""
-    frames = [Frame(i, 1000 + i / 10, amplitude=np.zeros((2, 2), np.uint8)) for i in range(30)]
-    taken = list(_beginning(frames, None, 0.95))
-    assert [frame.index for frame in taken] == list(range(10))
-    assert len(list(_beginning(frames, None, None))) == 30 and len(list(_beginning(frames, 4, 9.0))) == 4
-
-
-def test_track_without_a_camera(clips, handfast_command, monkeypatch):
-    before = files_below(clips)
-    monkeypatch.setattr(FakeCamera, "read", lambda self: (False, None))
-    monkeypatch.setattr(cv2, "VideoCapture", lambda number: FakeCamera())
-    code, stdout, stderr = handfast_command("track", "camera:0", "--out", clips / "new")
-    assert (code, stdout) == (2, "")
-    assert stderr.startswith("error: camera:0: no camera that gives pictures") and stderr.count("\n") == 1
-    assert files_below(clips) == before
 
 
 BAD_INPUT = {

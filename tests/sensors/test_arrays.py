@@ -4,16 +4,9 @@ import numpy as np
 import pytest
 
 from handfast.errors import HandfastError
-from handfast.geometry import Camera
 from handfast.sensors.images import infrared_image
 from handfast.sensors.sources import open_source
-
-INTRINSICS = (300.0, 310.0, 15.5, 11.5)
-CAMERA = Camera(*INTRINSICS, width=32, height=24)
-
-
-def grey(seed: int, dtype=np.uint8, shape=(24, 32)) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, np.iinfo(dtype).max, shape, dtype=dtype, endpoint=True)
+from source_fixtures import CAMERA, INTRINSICS, grey
 
 
 def test_an_array_of_numpy(tmp_path):
