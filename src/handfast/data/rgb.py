@@ -179,7 +179,6 @@ def _add_light(total, face, seen, textures, shadow, lamp_px, tests_px, colours, 
     position, target, up = places
     reach = target - position
     reference = np.sqrt((reach**2).sum())
-    albedo = np.empty(3, np.float32)
     for y in range(face.shape[0]):
         for x in range(face.shape[1]):
             if face[y, x] < 0:
@@ -200,7 +199,7 @@ def _add_light(total, face, seen, textures, shadow, lamp_px, tests_px, colours, 
             facing = nx * lx + ny * ly + nz * lz
             falloff = min(reference / distance, np.float32(2.0)) ** 2
             lit = _lit(px - position[0], py - position[1], pz - position[2], shadow, lamp_px, tests_px)
-            _look_up(textures, here[6], here[7], here[8], albedo)
+            albedo = _look_up(textures, here[6], here[7], here[8])
             is_skin = here[8] < np.float32(1.001)
             upward = np.float32(0.5) + np.float32(0.5) * (nx * up[0] + ny * up[1] + nz * up[2])
             shine = np.float32(0.0)
@@ -227,9 +226,9 @@ def _lit(x, y, z, shadow, lamp_px, tests_px):
     column = (lamp_px[0, 0] * x + lamp_px[0, 1] * y + lamp_px[0, 2] * z) / depth
     row = (lamp_px[1, 0] * x + lamp_px[1, 1] * y + lamp_px[1, 2] * z) / depth
     lit = 0
-    for test in tests_px:
-        c = int(np.floor(column + test[0] + np.float32(0.5)))
-        r = int(np.floor(row + test[1] + np.float32(0.5)))
+    for i in range(len(tests_px)):
+        c = int(np.floor(column + tests_px[i, 0] + np.float32(0.5)))
+        r = int(np.floor(row + tests_px[i, 1] + np.float32(0.5)))
         inside = depth > 0 and 0 <= c < shadow.shape[1] and 0 <= r < shadow.shape[0]
         if not inside or shadow[r, c] == 0 or shadow[r, c] > depth - np.float32(_SHADOW_GAP_M):
             lit += 1
@@ -237,28 +236,31 @@ def _lit(x, y, z, shadow, lamp_px, tests_px):
 
 
 @jit(error_model="numpy")
-def _look_up(textures, u, v, layer, out):
-    """Linear between texels and between layers."""
+def _look_up(textures, u, v, layer):
+    """Linear between texels and between layers: red, green, blue."""
     first = min(max(int(layer), 0), len(textures) - 1)
     share = layer - first
-    out[:] = 0
+    red = green = blue = np.float32(0.0)
     for step in range(2):
         weight = share if step else 1 - share
         number = first + step
         if weight < np.float32(1e-3) or number >= len(textures):
             continue
-        texture = textures[number]
         c, r = int(np.floor(u)), int(np.floor(v))
         fu, fv = u - c, v - r
         for dr in range(2):
             for dc in range(2):
                 part = weight * (fu if dc else 1 - fu) * (fv if dr else 1 - fv)
-                texel = texture[_mirrored(r + dr, texture.shape[0]), _mirrored(c + dc, texture.shape[1])]
-                for channel in range(3):
-                    out[channel] += part * texel[channel]
+                row, column = _mirrored(r + dr, textures.shape[1]), _mirrored(c + dc, textures.shape[2])
+                red = np.float32(red + part * textures[number, row, column, 0])
+                green = np.float32(green + part * textures[number, row, column, 1])
+                blue = np.float32(blue + part * textures[number, row, column, 2])
+    return red, green, blue
 
 
 @jit()
 def _mirrored(index, size):
+    if 0 <= index < size:  # nearly always, and a division takes long
+        return index
     index %= 2 * size
     return index if index < size else 2 * size - 1 - index
