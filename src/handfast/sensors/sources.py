@@ -312,7 +312,7 @@ def _image_files(folder: Path) -> list[Path]:
     except OSError as error:
         raise HandfastError(f"{folder}: cannot be read ({error.strerror}); check its permissions") from error
     pngs = [f for f in images if _codec(f) is png]
-    images = pngs if 2 * len(pngs) >= len(images) else [f for f in images if f not in pngs]
+    images = pngs if 2 * len(pngs) >= len(images) else [f for f in images if _codec(f) is not png]
     return sorted(images, key=lambda file: (natural(file.name), file.name))
 
 
