@@ -13,6 +13,7 @@ from handfast.geometry import (
     fit_affine,
     invert_affine,
     invert_rigid,
+    median_of_few,
     random_rotation,
     rotation_from_axis_angle,
     transform,
@@ -162,3 +163,9 @@ def test_intrinsics_are_those_of_images_of_this_size():
     ):
         with pytest.raises(HandfastError, match=message):
             camera_of(intrinsics, 640, 480)
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 8])
+def test_the_median_of_few_is_numpys(n):
+    values = np.random.default_rng(n).normal(size=(n, 3)).astype(np.float32)
+    assert (median_of_few(values) == np.median(values, axis=0)).all()

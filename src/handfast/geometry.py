@@ -146,3 +146,9 @@ def invert_affine(A: np.ndarray) -> np.ndarray:
     """The inverse of a (2, 3) affine."""
     M = np.linalg.inv(A[:, :2])
     return np.concatenate([M, -M @ A[:, 2:]], axis=1)
+
+
+def median_of_few(values: np.ndarray) -> np.ndarray:
+    """The median along the first axis. NumPy's own takes several times as long for so few values."""
+    ordered = np.sort(values, axis=0)
+    return (ordered[(len(values) - 1) // 2] + ordered[len(values) // 2]) / 2

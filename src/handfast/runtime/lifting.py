@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from handfast.geometry import Camera
+from handfast.geometry import Camera, median_of_few
 from handfast.skeleton import Skeleton
 
 # A hand is no deeper than this about where it is: what lies farther is background or an occluder. Of a palm
@@ -42,17 +42,17 @@ def lift(
     """
     size_px = max(np.ptp(keypoints_px, axis=0).max(), 8.0)
     hand_m = _hand_depth(keypoints_px[visible], depth_m)
-    lifted = np.full((len(keypoints_px), 3), np.nan)
     if hand_m is None:
-        return lifted
+        return np.full((len(keypoints_px), 3), np.nan)
+    skin_m = np.full(len(keypoints_px), np.nan, depth_m.dtype)
     radius = max(1.5, NEIGHBOURHOOD * size_px)
     for k in np.flatnonzero(visible if palm is None else visible | palm):
         near = _disc(keypoints_px[k], radius, depth_m)
         reach_m = HAND_REACH_M if visible[k] else PALM_REACH_M
         near = near[(near > 0) & (np.abs(near - hand_m) < reach_m)]
         if len(near):
-            lifted[k] = camera.unproject(keypoints_px[k], np.median(near))
-    return lifted
+            skin_m[k] = median_of_few(near)
+    return camera.unproject(keypoints_px, skin_m).astype(float)
 
 
 def _hand_depth(points_px: np.ndarray, depth_m: np.ndarray) -> float | None:
@@ -74,6 +74,5 @@ def _disc(centre_px: np.ndarray, radius_px: float, image: np.ndarray) -> np.ndar
     y0, y1 = max(0, int(np.ceil(y - radius_px))), min(height, int(np.floor(y + radius_px)) + 1)
     if x0 >= x1 or y0 >= y1:
         return np.empty(0, image.dtype)
-    window = image[y0:y1, x0:x1]
-    dy, dx = np.ogrid[y0 - y : y1 - y, x0 - x : x1 - x]
-    return window[(dx * dx + dy * dy)[: y1 - y0, : x1 - x0] <= radius_px**2]
+    dx, dy = np.arange(x0, x1) - x, np.arange(y0, y1) - y
+    return image[y0:y1, x0:x1][dx**2 + dy[:, None] ** 2 <= radius_px**2]

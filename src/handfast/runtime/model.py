@@ -109,7 +109,7 @@ class Model:
         n = len(images)
         both = heatmaps[:n] + heatmaps[n:, ::-1, :, :, ::-1]
         shown = self.card.may_be_there(visibility).reshape(2, n).sum(axis=0)
-        both /= shown.clip(1)[:, None, None, None, None]
+        both /= shown.clip(1).astype(np.float32)[:, None, None, None, None]
         return both, (visibility[:n] + visibility[n:, ::-1]) / 2
 
 

@@ -21,10 +21,10 @@ def cells_near(look: Look, points_px: np.ndarray, radius_px: float) -> np.ndarra
     """(h, w) bool: the cells of a look that are less than so far from one of these points (n, 2) of the
     frame."""
     height, width = look.maps.shape[1:]
-    rows, columns = np.mgrid[:height, :width]
-    x, y = apply_affine(look.affine, points_px).T[..., None, None]
+    x, y = apply_affine(look.affine, points_px).T[..., None]
+    dx, dy = np.arange(width) - x, np.arange(height) - y
     radius = radius_px * np.sqrt(abs(np.linalg.det(look.affine[:, :2])))
-    return ((columns - x) ** 2 + (rows - y) ** 2 < radius**2).any(axis=0)
+    return (dx[:, None, :] ** 2 + dy[:, :, None] ** 2 < radius**2).any(axis=0)
 
 
 def fused(looks: tuple[Look, ...]) -> Look:
