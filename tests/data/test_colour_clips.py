@@ -160,12 +160,25 @@ def test_an_epoch_meets_every_clip_as_often(frames):
 def test_a_clip_whose_hand_is_lost_is_passed_over(frames):
     away = frames.keypoints_px.copy()
     away[4] += 1000
-    source = ClipBatches(
-        replace(frames, keypoints_px=away), CLIP_FRAMES, 1, replace(STILL, frames=6), in_order=True
-    )
-    keypoints_px = source.batch(0, 3)["keypoints_px"]
-    np.testing.assert_array_equal(keypoints_px[0], keypoints_px[1])
-    assert (keypoints_px[1] != keypoints_px[2]).any()
+    source = ClipBatches(replace(frames, keypoints_px=away), CLIP_FRAMES, 1, replace(STILL, frames=6))
+    joints_m = source.batch(0, len(source))["joints_m"]
+    assert len({clip.tobytes() for clip in joints_m}) == len(source) - 1
+
+
+def test_in_order_a_lost_hand_is_black_until_it_is_back(frames):
+    away = frames.keypoints_px.copy()
+    away[4] += 1000
+    mix = replace(STILL, frames=6, lag_frames=0)
+    image = ClipBatches(replace(frames, keypoints_px=away), CLIP_FRAMES, 1, mix, in_order=True).batch(0, 2)[
+        "image"
+    ]
+    assert not image[0, 4].any() and image[0, [3, 5]].any() and image[1].any()
+
+
+def test_where_every_clip_loses_its_hand_is_said(frames):
+    away = replace(frames, keypoints_px=frames.keypoints_px + 1000)
+    with pytest.raises(HandfastError, match="expected a clip whose hand stays in the picture"):
+        ClipBatches(away, CLIP_FRAMES, 1, STILL).batch(0, 1)
 
 
 @pytest.mark.parametrize(

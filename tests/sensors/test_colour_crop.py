@@ -110,7 +110,9 @@ def test_beyond_the_border_is_black_unless_asked_otherwise():
 )
 def test_a_box_outside_the_picture_is_no_crop(centre_px, side_px, turn_rad, is_held):
     picture = np.full((100, 100, 3), 9, np.uint8)
-    assert (crop_colour(picture, SquareBox(centre_px, side_px, turn_rad), 32) is not None) == is_held
+    box = SquareBox(centre_px, side_px, turn_rad)
+    assert (crop_colour(picture, box, 32) is not None) == is_held
+    assert crop_colour(picture, box, 32, least_inside=0).image.shape == (32, 32, 3)
 
 
 @pytest.mark.parametrize("keypoints_px", [[[5.0, 5]] * 21, [[5.0, np.nan], [9, 9]], [[0.0, 0], [np.inf, 5]]])

@@ -17,7 +17,7 @@ from handfast.data.colour_frames import WHOLE, Batch, ColourFrames, load_clips, 
 from handfast.data.order import shuffled
 from handfast.data.photos import check_shown
 from handfast.errors import HandfastError
-from handfast.sensors.colour_crop import MARGIN, SquareBox, box_about_px
+from handfast.sensors.colour_crop import LEAST_INSIDE, MARGIN, SquareBox, box_about_px
 
 OCCLUDER_SHARE = (0.12, 0.4)  # of the crop's side
 COARSE_SHARE, COARSER = 0.25, (1.3, 3.0)  # as of a hand far away
@@ -171,10 +171,11 @@ class ColourBatches:
         view, occluder = draw_view(rng, self.mix), draw_occluder(rng, self.mix, frames)
         is_replaced = frames.has_screen[index] and rng.random() < self.mix.replaced_share
         backdrop = self._backdrop(rng) if is_replaced else None
+        least_inside = 0.0 if self.in_order else LEAST_INSIDE
         for _ in range(len(frames)):
             box = view.box(frames.keypoints_px[index])
             behind = backdrop if frames.has_screen[index] else None
-            sample = frames.sample(index, box, self.mix.input_px, view.border, behind)
+            sample = frames.sample(index, box, self.mix.input_px, view.border, behind, least_inside)
             if sample is not None:
                 break
             index = (index + 1) % len(frames)  # this hand is outside

@@ -14,7 +14,7 @@ from handfast.data.colour_batches import ColourMix, as_taken, degraded, draw_occ
 from handfast.data.colour_frames import WHOLE, Batch, ColourFrames, load_clips, part_of
 from handfast.data.order import shuffled
 from handfast.errors import HandfastError
-from handfast.sensors.colour_crop import SquareBox
+from handfast.sensors.colour_crop import LEAST_INSIDE, SquareBox
 
 VALIDATION_BATCH, VALIDATION_BATCHES = 4, 8
 
@@ -96,23 +96,29 @@ class ClipBatches:
     def _sample(self, position: int) -> Batch:
         rng = np.random.default_rng([self.seed, 7, position])
         clip = self._choose(position)
-        while True:
+        for _ in range(self._clips):
             shown = self._shown(rng, clip)
             if shown is not None:
                 return shown
             clip = (clip + 1) % self._clips  # this hand was lost on the way
+        raise HandfastError(
+            f"{self.frames.files[0]}: expected a clip whose hand stays in the picture, found none there nor "
+            "in any other; are the pictures of the size that was labelled?"
+        )
 
     def _shown(self, rng: np.random.Generator, clip: int) -> Batch | None:
-        """T frames of a clip, (T, ...); None if a box comes to lie outside the picture."""
+        """T frames of a clip, (T, ...); None if a box comes to lie outside the picture, which is shown
+        where clips come in order."""
         mix, length = self.mix, self.mix.frames
         indices = self.clip_frames * clip + _picked(rng, mix, self.clip_frames)
         view, occluder = draw_view(rng, mix.look), draw_occluder(rng, mix.look, self.frames)
         comes, goes = np.sort(rng.integers(0, length + 1, 2))
+        least_inside = 0.0 if self.in_order else LEAST_INSIDE
         shown = []
         for moment, index in enumerate(indices):
             last_seen = indices[max(moment - mix.lag_frames, 0)]
             box = _as_tracked(rng, view.box(self.frames.keypoints_px[last_seen]), mix.box_noise)
-            sample = self.frames.sample(index, box, mix.look.input_px, view.border)
+            sample = self.frames.sample(index, box, mix.look.input_px, view.border, least_inside=least_inside)
             if sample is None:
                 return None
             is_hidden = occluder is not None and comes <= moment < goes

@@ -15,7 +15,7 @@ from handfast.data.photos import read_listed
 from handfast.data.shards import locate_frames
 from handfast.errors import HandfastError
 from handfast.geometry import Camera
-from handfast.sensors.colour_crop import SquareBox, crop_colour, look_rotation
+from handfast.sensors.colour_crop import LEAST_INSIDE, SquareBox, crop_colour, look_rotation
 
 Batch = dict[str, np.ndarray]
 
@@ -63,16 +63,23 @@ class ColourFrames:
         return cv2.cvtColor(stored, cv2.COLOR_BGR2RGB)
 
     def sample(
-        self, index: int, box: SquareBox, size_px: int, border: int, backdrop: np.ndarray | None = None
+        self,
+        index: int,
+        box: SquareBox,
+        size_px: int,
+        border: int,
+        backdrop: np.ndarray | None = None,
+        least_inside: float = LEAST_INSIDE,
     ) -> Batch | None:
         """The crop of a frame with its labels, see ``ColourBatches.batch``; None if the box is outside.
 
-        border: as of ``crop_colour``. backdrop: (H, W, 3) uint8 of any size, shown instead of a green screen.
+        border, least_inside: as of ``crop_colour``. backdrop: (H, W, 3) uint8 of any size, shown instead of a
+        green screen.
         """
         picture = self.picture(index)
         if backdrop is not None:
             picture = _before(picture, backdrop)
-        crop = crop_colour(picture, box, size_px, bool(self.is_left[index]), border)
+        crop = crop_colour(picture, box, size_px, bool(self.is_left[index]), border, least_inside)
         if crop is None:
             return None
         axes = crop.axes

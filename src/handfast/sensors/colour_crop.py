@@ -84,12 +84,13 @@ def crop_colour(
     size_px: int,
     mirrored: bool = False,
     border: int = cv2.BORDER_CONSTANT,
+    least_inside: float = LEAST_INSIDE,
 ) -> ColourCrop | None:
     """Cut a square out of a picture (H, W, 3) uint8 -> a crop of ``size_px``, seen in the mirror if asked.
 
     border: what is shown beyond the picture, one of OpenCV's. At run time that is black: a smear of edge
-    pixels can look like fingers, black says that nothing is known. None if less than a fifth of the box is in
-    the picture. Raises HandfastError for other pictures.
+    pixels can look like fingers, black says that nothing is known. None if less than ``least_inside`` of the
+    box's area is in the picture. Raises HandfastError for other pictures.
     """
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
         raise HandfastError(f"picture: expected (H, W, 3) uint8, got {picture.dtype} {picture.shape}")
@@ -97,7 +98,7 @@ def crop_colour(
     if mirrored:
         A[0] = np.array([0, 0, size_px - 1]) - A[0]
     outline_px = apply_affine(invert_affine(A), size_px * np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) - 0.5)
-    if _area_inside(outline_px, picture) < LEAST_INSIDE * box.side_px**2:
+    if _area_inside(outline_px, picture) < least_inside * box.side_px**2:
         return None
     return ColourCrop(_warped(picture, A, outline_px, size_px, border), A)
 
@@ -130,6 +131,8 @@ def _warped(
     if shrink > 1:
         low = np.maximum(np.floor(outline_px.min(axis=0)) - 1, 0).astype(int)
         high = np.ceil(outline_px.max(axis=0)).astype(int) + 2
+        if (low >= picture.shape[1::-1]).any() or (high <= 0).any():
+            return np.zeros((size_px, size_px, 3), np.uint8)
         part = picture[low[1] : high[1], low[0] : high[0]]
         size = np.array(part.shape[1::-1])
         smaller = np.maximum(np.round(size / shrink).astype(int), 1)
