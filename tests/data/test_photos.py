@@ -111,7 +111,13 @@ def test_bad_folders_are_refused(folder, tmp_path):
     cv2.imwrite(str(folder / "images" / "1.png"), np.zeros((100, 100, 3), np.uint8))
     with pytest.raises(HandfastError, match="one size"):
         load_photos(folder, held_out=False)
-    lines = (folder / "labels.jsonl").read_text().replace('"side": "right"', '"side": "upper"')
+    first, *others = map(json.loads, (folder / "labels.jsonl").read_text().splitlines())
+    for point in ([9.0, 9.0], [float("nan"), 9.0]):
+        lines = [first | {"xy": [point] * 21}, *others]
+        (folder / "labels.jsonl").write_text("\n".join(map(json.dumps, lines)))
+        with pytest.raises(HandfastError, match="expected the key-points of a hand, got none"):
+            load_photos(folder, held_out=False)
+    lines = "\n".join(map(json.dumps, [first | {"side": "upper"}, *others]))
     (folder / "labels.jsonl").write_text(lines)
     with pytest.raises(HandfastError, match=r"labels\.jsonl"):
         load_photos(folder, held_out=False)

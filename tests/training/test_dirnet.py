@@ -3,7 +3,7 @@
 import io
 import json
 import pickle
-from dataclasses import replace
+from dataclasses import fields, replace
 from importlib.resources import as_file, files
 from itertools import pairwise
 
@@ -14,6 +14,7 @@ import torch
 from handfast.data.colour_batches import ColourMix
 from handfast.errors import HandfastError
 from handfast.hand_model.mano import load_mano
+from handfast.losses.refinement import RefinementWeights
 from handfast.models import MODELS
 from handfast.training.checkpoint import load_checkpoint, read_tensors
 from handfast.training.dirnet import DIRNetRecipe, DIRNetTask, dirnet_runs, estimate_joints
@@ -164,6 +165,13 @@ def test_the_generator_learns_at_the_full_rate_and_the_rest_at_its_share(recipe)
 def test_without_a_generator_there_is_nothing_to_learn_at_the_full_rate(recipe):
     task = DIRNetTask(dirnet_runs(replace(recipe, model="dirnet-without-amg"))["loop-1"])
     assert [group["share"] for group in task.parameter_groups()] == [pytest.approx(0.1)]
+
+
+def test_losses_that_teach_nothing_are_refused(recipe, data, tmp_path):
+    nothing = RefinementWeights(**{each.name: 0.0 for each in fields(RefinementWeights)})
+    first = next(iter(dirnet_runs(replace(recipe, losses=nothing)).values()))
+    with pytest.raises(HandfastError, match="losses: every weight is 0"):
+        train(first, data, tmp_path)
 
 
 def test_the_gate_learns_and_a_resumed_run_draws_the_same_exits(recipe, data, run_folders, tmp_path):

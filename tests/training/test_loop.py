@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from handfast.errors import HandfastError
 from handfast.losses.multitask import LossWeights
@@ -106,6 +107,8 @@ def test_a_killed_run_logs_the_same_curve(recipe, data, tmp_path):
     train(recipe, data, tmp_path / "killed")
     curves = [_losses(tmp_path / run / "metrics.jsonl") for run in ("whole", "killed")]
     assert len(curves[0]) == 5 and curves[0] == curves[1]
+    shown = EventAccumulator(str(tmp_path / "killed")).Reload().Scalars("train/total")
+    assert [event.step for event in shown] == [1, 2, 3, 4, 5]
 
 
 def _losses(log):

@@ -240,7 +240,7 @@ def _torn(
     rng: np.random.Generator, depth_mm: np.ndarray, joints_px: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """A picture without what lies in a strip across the hand, from somewhere on it to beyond its end, and
-    which of its joints (J, 2) are there."""
+    which of its joints (J, 2) are gone."""
     angle = rng.uniform(0, 2 * np.pi)
     along = joints_px @ (np.cos(angle), np.sin(angle))
     last, length = along.max(), np.ptp(along)

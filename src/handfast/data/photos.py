@@ -116,13 +116,13 @@ class Listed(NamedTuple):
 
 def read_listed(folder: Path, held_out: bool) -> Listed:
     """Of all but HELD_OUT_SOURCES, or of those. Raises HandfastError where labels.jsonl is missing or
-    broken."""
+    broken, or has key-points that are no hand's."""
     unknown = np.zeros((len(HAND21), 3))
     try:
         lines = (folder / "labels.jsonl").read_text(encoding="utf-8").splitlines()
         labels = [json.loads(line) for line in lines]
         labels = [label for label in labels if (label["source"] in HELD_OUT_SOURCES) == held_out]
-        return Listed(
+        listed = Listed(
             tuple(folder / "images" / label["file"] for label in labels),
             tuple(label["source"] for label in labels),
             np.array([label["xy"] for label in labels], np.float32).reshape(-1, 21, 2),
@@ -134,6 +134,13 @@ def read_listed(folder: Path, held_out: bool) -> Listed:
         raise HandfastError(
             f"{folder}: expected labels.jsonl and images/ of labelled photos: {error}"
         ) from error
+    for path, keypoints_px in zip(listed.paths, listed.keypoints_px, strict=True):
+        if not np.ptp(keypoints_px, axis=0).max() >= 1:  # nor if one is not a number
+            raise HandfastError(
+                f"{path}: expected the key-points of a hand, got none or all in one place; remove its line "
+                "from labels.jsonl"
+            )
+    return listed
 
 
 def _load_listed(folder: Path, held_out: bool) -> Photos:
@@ -188,6 +195,10 @@ def _crops(sample: HandSample, where: str) -> list[tuple]:
         if labelled.sum() < MIN_INSIDE:
             continue
         points = _filled(hand.keypoints_px, labelled)
+        if not np.ptp(points, axis=0).max() >= 1:
+            raise HandfastError(
+                f"{where}: expected the key-points of a hand, got all in one place; label it anew"
+            )
         width_px = CROP_HANDS * max(hand_size_px(points), 1.0)
         A = crop_affine((points.min(axis=0) + points.max(axis=0)) / 2, width_px, CROP_PX, CROP_PX)
         others = [o.keypoints_px[_labelled(o)] for o in sample.hands if o is not hand]

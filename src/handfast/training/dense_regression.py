@@ -90,7 +90,7 @@ class DenseTask(Task):
 
     @property
     def shared_weight(self) -> Tensor:
-        return next(reversed(list(self.net.stem.parameters())))
+        return self.net.stem[-1].body[-1][0].weight
 
     def forward(self, depth: Tensor) -> tuple[list[DensePrediction], DensePrediction | None]:
         return self.net.branches(depth), self.teacher and self.teacher(depth)

@@ -142,7 +142,7 @@ class DIRNetTask(Task):
         hand = Mano(load_mano(Path(recipe.mano))) if recipe.mano else None
         self.net: DIRNet = MODELS[recipe.model](hand=hand)
         self.recipe = recipe
-        self.weights = vars(recipe.losses) | {"gate": 1.0}
+        self.weights = {"gate": 1.0} if recipe.trains == "gate" else dict(vars(recipe.losses))
         self.frozen = frozen_parts(recipe)
         for name in self.frozen:
             self.net.get_submodule(name).requires_grad_(False)

@@ -20,7 +20,7 @@ class RunLog:
         path = run_dir / LOG_FILE
         _forget_after(path, start)
         self._file = path.open("a", encoding="utf-8")
-        self._tensorboard = _tensorboard_writer(run_dir)
+        self._tensorboard = _tensorboard_writer(run_dir, start)
         self._console = Console()
         self._bar = Progress(
             MofNCompleteColumn(), BarColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
@@ -69,10 +69,10 @@ def _forget_after(path: Path, step: int) -> None:
         write_whole(path, b"".join(kept))
 
 
-def _tensorboard_writer(run_dir: Path):
-    """A SummaryWriter, or None without tensorboard."""
+def _tensorboard_writer(run_dir: Path, start: int):
+    """A SummaryWriter that forgets what came after step ``start``, or None without tensorboard."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
-    return SummaryWriter(str(run_dir))
+    return SummaryWriter(str(run_dir), purge_step=start + 1)

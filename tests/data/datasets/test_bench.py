@@ -1,7 +1,9 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
-from handfast.data.datasets import DATASETS
+from handfast.data.datasets import DATASETS, bench
 from handfast.data.datasets.bench import open_bench
 from handfast.errors import HandfastError
 
@@ -14,6 +16,20 @@ def test_samples_are_read_in_any_order(tof_folder, tiny_tof):
         made = next(tiny_tof.clip(world, "train", clip))
         assert (samples[clip].frame.amplitude == made.frame.amplitude).all()
         assert [hand.side for hand in samples[clip].hands] == [hand.side for hand in made.hands]
+
+
+def test_threads_read_a_shard_once(tof_folder, monkeypatch):
+    read, names = bench.read_shard, []
+
+    def counted(folder, card, split, name):
+        names.append(name)
+        return read(folder, card, split, name)
+
+    monkeypatch.setattr(bench, "read_shard", counted)
+    samples = open_bench(tof_folder, "train")
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(samples.read, [*range(len(samples))] * 4))
+    assert len(names) == len(set(names)) > 1
 
 
 def test_depth_crops_are_read(tiny_depth, synthesise_into, tmp_path):

@@ -2,6 +2,7 @@
 
 from functools import cache, partial
 from pathlib import Path
+from threading import Lock
 
 from handfast.data.benchmarks import BENCHMARKS, SPLITS
 from handfast.data.cards import CARD, finished_card, read_shard
@@ -27,13 +28,16 @@ def open_bench(folder: Path, split: str, benchmark: str | None = None) -> Sample
         for index in range(card.clip_frames)
     ]
 
+    reading = Lock()  # Or every thread would read a shard that none has read.
+
     @cache
     def frames_in(name: str) -> dict[str, dict[str, slice]]:
         return locate_frames(read_shard(folder, card, split, name))
 
     def read(index: int) -> HandSample:
         name, key = places[index]
-        where = frames_in(name)[key]
+        with reading:
+            where = frames_in(name)[key]
         with open(folder / split / name, "rb") as shard:
             return decode_sample({file: _read(shard, part) for file, part in where.items()})
 

@@ -1,5 +1,6 @@
 """What every data-set reader gives: the samples of one split, read from disk one by one."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,4 +56,6 @@ def need_file(path: Path, what: str) -> Path:
     """The path, if a file is there. Raises HandfastError with what it should hold if not."""
     if not path.is_file():
         raise HandfastError(f"{path}: missing; it should hold {what}")
+    if not os.access(path, os.R_OK):
+        raise HandfastError(f"{path}: cannot be read (permission denied); it should hold {what}")
     return path
