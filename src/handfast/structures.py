@@ -171,6 +171,11 @@ class HandLabel:
         if self.orientation is not None and not 0 <= self.orientation < ORIENTATIONS:
             raise HandfastError(f"orientation: expected 0..{ORIENTATIONS - 1}, got {self.orientation}")
 
+    @property
+    def known(self) -> np.ndarray:
+        """(K,) bool: the key-points that have a label."""
+        return np.ones(len(self.skeleton), bool) if self.labelled is None else self.labelled
+
 
 @dataclass(frozen=True, eq=False)
 class HandSample:

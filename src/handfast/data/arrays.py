@@ -16,16 +16,14 @@ MIN_INSIDE, MIN_VISIBLE = 8, 4
 
 
 def load_split(folder: Path, card: Card, split: str) -> dict[str, np.ndarray]:
-    """A split of the set whose ``finished_card`` this is: the arrays of ``pack``, and person (n,) uint8.
+    """A split of the set whose ``finished_card`` this is: the arrays of ``pack``.
 
     Raises HandfastError for a shard that is not as it was made.
     """
     samples = chain.from_iterable(
         decode_shard(read_shard(folder, card, split, name)) for name in card.layout(split)
     )
-    people = np.array(card.splits[split].people, np.uint8)
-    clips = np.arange(card.frames(split)) // card.clip_frames
-    return _stacked(samples, card.frames(split)) | {"person": people[clips % len(people)]}
+    return _stacked(samples, card.frames(split))
 
 
 def pack(samples: Sequence[HandSample]) -> dict[str, np.ndarray]:

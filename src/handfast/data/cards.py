@@ -103,12 +103,17 @@ def read_card(folder: Path) -> Card:
         ) from error
 
 
-def finished_card(folder: Path, split: str) -> Card:
+def finished_card(folder: Path, split: str, benchmark: str | None = None) -> Card:
     """The card of a set of which a split is there, whole as far as the sizes of its files tell.
 
-    Raises HandfastError for an unknown or unfinished split, and for a shard that is missing or cut off.
+    benchmark: which one it must be, None for any. Raises HandfastError for another, an unknown or unfinished
+    split, and a shard that is missing or cut off.
     """
     card = read_card(folder)
+    if benchmark not in (card.benchmark, None):
+        raise HandfastError(
+            f"{folder}: expected {benchmark}, got {card.benchmark}; make it with `handfast synth {benchmark}`"
+        )
     if split not in card.splits:
         raise HandfastError(f"split {split!r}: expected one of {', '.join(card.splits)}")
     finished = card.splits[split].shards

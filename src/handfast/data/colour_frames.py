@@ -116,12 +116,8 @@ def load_clips(
     ``finished_card`` does, for a shard that is not as it was made, for another benchmark, and where there are
     no such clips.
     """
-    card = finished_card(folder, split)
     benchmark, picture = CLIPS[kind]
-    if card.benchmark != benchmark:
-        raise HandfastError(
-            f"{folder}: expected {benchmark}, got {card.benchmark}; make it with handfast synth"
-        )
+    card = finished_card(folder, split, benchmark)
     encoded, labels, shards = [], [], []
     for name in card.layout(split):
         shard = read_shard(folder, card, split, name)

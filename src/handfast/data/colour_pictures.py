@@ -80,11 +80,7 @@ def load_frames(folder: Path, split: str) -> Pictures:
 
     Raises HandfastError for another benchmark, and for what is missing or broken.
     """
-    card = finished_card(folder, split)
-    if card.benchmark != "bench-rgb":
-        raise HandfastError(
-            f"{folder}: expected bench-rgb, got {card.benchmark}; make it with handfast synth"
-        )
+    card = finished_card(folder, split, "bench-rgb")
     rows, size_px = [], 0
     for name in card.layout(split):
         shard = read_shard(folder, card, split, name)

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from handfast.data.arrays import load_split
-from handfast.data.cards import Card, finished_card
+from handfast.data.cards import finished_card
 from handfast.data.depth import CUBE_M, SIZE_PX
 from handfast.data.order import shuffled
 from handfast.errors import HandfastError
@@ -168,7 +168,7 @@ def open_depth_batches(folder: Path, mix: DepthMix, seed: int) -> DepthBatches:
 
     Raises HandfastError when anything is missing or broken, and for another benchmark.
     """
-    card = _depth_card(folder, "train")
+    card = finished_card(folder, "train", "bench-depth")
     held_out = open_as_taken(folder, "validation")
     return DepthBatches(
         BenchFrames(load_split(folder, card, "train"), card.shard_clips * card.clip_frames),
@@ -184,16 +184,8 @@ def open_depth_batches(folder: Path, mix: DepthMix, seed: int) -> DepthBatches:
 def open_as_taken(folder: Path, split: str) -> DepthBatches:
     """A split of bench-depth in its own order, with nothing done to its frames. Raises HandfastError as
     ``open_depth_batches`` does."""
-    return DepthBatches(BenchFrames(load_split(folder, _depth_card(folder, split), split)), seed=0, mix=None)
-
-
-def _depth_card(folder: Path, split: str) -> Card:
-    card = finished_card(folder, split)
-    if card.benchmark != "bench-depth":
-        raise HandfastError(
-            f"{folder}: expected bench-depth, got {card.benchmark}; make it with handfast synth"
-        )
-    return card
+    card = finished_card(folder, split, "bench-depth")
+    return DepthBatches(BenchFrames(load_split(folder, card, split)), seed=0, mix=None)
 
 
 def middle_mm(camera: Camera) -> np.ndarray:

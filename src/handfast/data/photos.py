@@ -26,7 +26,7 @@ from handfast.geometry import apply_affine, crop_affine
 from handfast.sensors.images import normalise_exposure, proximity_image
 from handfast.sensors.views import halvings, hand_size_px, take_view
 from handfast.skeleton import HAND21, SIDES
-from handfast.structures import HandLabel, HandSample
+from handfast.structures import HandSample
 
 # Whole sources are kept aside: neighbouring frames of a video would tell how well it is learnt by heart.
 HELD_OUT_SOURCES = ("gestures_rooms",)
@@ -191,7 +191,7 @@ def _crops(sample: HandSample, where: str) -> list[tuple]:
     for hand in sample.hands:
         if hand.skeleton is not HAND21:
             raise HandfastError(f"{where}: expected the key-points of hand21, got {hand.skeleton.name}")
-        labelled = _labelled(hand)
+        labelled = hand.known
         if labelled.sum() < MIN_INSIDE:
             continue
         points = _filled(hand.keypoints_px, labelled)
@@ -201,17 +201,13 @@ def _crops(sample: HandSample, where: str) -> list[tuple]:
             )
         width_px = CROP_HANDS * max(hand_size_px(points), 1.0)
         A = crop_affine((points.min(axis=0) + points.max(axis=0)) / 2, width_px, CROP_PX, CROP_PX)
-        others = [o.keypoints_px[_labelled(o)] for o in sample.hands if o is not hand]
+        others = [o.keypoints_px[o.known] for o in sample.hands if o is not hand]
         alone = not any(inside_image(apply_affine(A, o), CROP_PX, CROP_PX).any() for o in others)
         crop = take_view(levels, A, CROP_PX, CROP_PX)
         points = apply_affine(A, points).astype(np.float32)
         visible = labelled if hand.visible is None else labelled & hand.visible
         crops.append((crop, points, SIDES.index(hand.side), labelled, visible, alone))
     return crops
-
-
-def _labelled(hand: HandLabel) -> np.ndarray:
-    return np.ones(len(hand.skeleton), bool) if hand.labelled is None else hand.labelled
 
 
 def _filled(keypoints_px: np.ndarray, labelled: np.ndarray) -> np.ndarray:

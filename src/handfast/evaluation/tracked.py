@@ -90,7 +90,7 @@ def matched(
     matches, taken = [], set()
     for label in labels:
         points_px, known = _points_of(label, skeleton)
-        labelled_px = label.keypoints_px if label.labelled is None else label.keypoints_px[label.labelled]
+        labelled_px = label.keypoints_px[label.known]
         if not known.any():
             continue
         size_px = hand_size_px(labelled_px)
@@ -110,7 +110,7 @@ def matched(
 def _points_of(label: HandLabel, skeleton: Skeleton) -> tuple[np.ndarray, np.ndarray]:
     """A label's key-points as a model has them: (K, 2) px, and which of them to measure (K,): those that are
     labelled and can be seen, or all that are labelled if none can."""
-    labelled = np.ones(len(label.skeleton), bool) if label.labelled is None else label.labelled
+    labelled = label.known
     seen = labelled if label.visible is None else labelled & label.visible
     points_px = label.keypoints_px
     if label.skeleton is not skeleton:

@@ -36,11 +36,6 @@ def exit_by_policy(estimate: Estimate, temperature: float) -> Tensor:
     return (estimate.exit_logits.float() / temperature).softmax(dim=1)[:, 0]
 
 
-def sampled_exit(estimate: Estimate, temperature: float, generator: torch.Generator) -> Tensor:
-    """0 or 1, drawn with the probability of ``exit_by_policy``, as in the paper."""
-    return torch.bernoulli(exit_by_policy(estimate, temperature), generator=generator)
-
-
 def exit_loop(probabilities: Tensor) -> Tensor:
     """What a gate says after each loop (b, L) -> the loop (b,) at which each sample is left: the last one if
     the gate lets it go on to the end."""

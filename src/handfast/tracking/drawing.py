@@ -69,10 +69,9 @@ def draw_hands(image_bgr: np.ndarray, hands: Sequence[HandPose]) -> np.ndarray:
 def draw_labels(sample: HandSample, width_px: int, height_px: int) -> np.ndarray:
     """A labelled frame, as close about its hands as shows them all, as a picture (height, width, 3) with the
     hands drawn as draw_hands does, and where they end. Key-points without a label are left out."""
-    known = [np.ones(len(h.skeleton), bool) if h.labelled is None else h.labelled for h in sample.hands]
-    hands = [(hand, k) for hand, k in zip(sample.hands, known, strict=True) if k.any()]
+    hands = [hand for hand in sample.hands if hand.known.any()]
     if hands:
-        points_px = np.concatenate([hand.keypoints_px[k] for hand, k in hands])
+        points_px = np.concatenate([hand.keypoints_px[hand.known] for hand in hands])
         A = _close_up(points_px, sample.frame.shape[1], width_px, height_px)
     else:
         A = fit_affine(sample.frame.shape[1], sample.frame.shape[0], width_px, height_px)
@@ -82,10 +81,10 @@ def draw_labels(sample: HandSample, width_px: int, height_px: int) -> np.ndarray
     if sample.segmentation is not None:
         nearest = {"dsize": (width_px, height_px), "flags": cv2.INTER_NEAREST}
         _draw_outline(canvas, cv2.warpAffine(sample.segmentation, A, **nearest))
-    for hand, k in hands:
-        visible = k if hand.visible is None else hand.visible
+    for hand in hands:
+        visible = hand.known if hand.visible is None else hand.visible
         text = hand.side if hand.key_pose is None else f"{hand.side} {KEY_POSES[hand.key_pose]}"
-        _draw_hand(canvas, apply_affine(A, hand.keypoints_px), hand.skeleton, visible, k, text)
+        _draw_hand(canvas, apply_affine(A, hand.keypoints_px), hand.skeleton, visible, hand.known, text)
     return canvas
 
 

@@ -5,10 +5,9 @@ from pathlib import Path
 from threading import Lock
 
 from handfast.data.benchmarks import BENCHMARKS, SPLITS
-from handfast.data.cards import CARD, finished_card, read_shard
+from handfast.data.cards import finished_card, read_shard
 from handfast.data.datasets.samples import DataSet, Samples
 from handfast.data.shards import decode_sample, frame_key, locate_frames
-from handfast.errors import HandfastError
 from handfast.structures import HandSample
 
 
@@ -18,9 +17,7 @@ def open_bench(folder: Path, split: str, benchmark: str | None = None) -> Sample
     Raises HandfastError for another benchmark, an unknown or unfinished split, and a shard that is missing
     or cut off. A shard's checksum is compared when it is first read from.
     """
-    card = finished_card(folder, split)
-    if benchmark not in (card.benchmark, None):
-        raise HandfastError(f"{folder / CARD}: expected a {benchmark}, got a {card.benchmark}")
+    card = finished_card(folder, split, benchmark)
     places = [
         (name, frame_key(clip, index))
         for name, clips in card.layout(split).items()

@@ -259,7 +259,7 @@ def _image_entry(number: int, name: str, frame: Frame) -> dict:
 
 
 def _annotation_entry(number: int, image: int, hand: HandLabel) -> dict:
-    labelled = np.ones(len(hand.skeleton), bool) if hand.labelled is None else hand.labelled
+    labelled = hand.known
     visible = labelled if hand.visible is None else hand.visible
     v = np.where(labelled, np.where(visible, 2, 1), 0)
     points = np.where(labelled[:, None], hand.keypoints_px, 0).astype(np.float64)
